@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Serve shared memory and doorbells to QEMU's ivshmem-doorbell devices and to host processes.
+ *
+ *     IvshmemServer server;
+ *
+ *     if (ivshmem_server_init(&server, "/tmp/ivshmem_socket", "ivshmem", true, 4 << 20, 1, false) <
+ * 0 || ivshmem_server_start(&server) < 0) errx(1, "%s", ivshmem_server_error(&server)); while
+ * (poll(&(struct pollfd){ivshmem_server_get_fd(&server), POLLIN}, 1, -1) > 0) if
+ * (ivshmem_server_dispatch(&server) < 0) break; ivshmem_server_close(&server);
+ *
+ * Functions return 0 or a negative errno unless they say otherwise. A server belongs to one thread
+ * at a time; different servers are independent of each other. Nothing here exits, raises a signal
+ * or prints, but for `verbose` and ivshmem_server_dump().
+ */
+#ifndef IVSHMEM_SERVER_H
+#define IVSHMEM_SERVER_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/select.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef IVSHMEM_API
+#ifdef __GNUC__
+#define IVSHMEM_API __attribute__((visibility("default")))
+#else
+#define IVSHMEM_API
+#endif
+#endif
+
+/** Vectors of a peer at most: PCI 3.0, 6.8.2, gives an MSI-X table 2048 entries. */
+#define IVSHMEM_SERVER_MAX_VECTORS 2048
+
+/** Bytes of the text that ivshmem_server_error() gives, with its final NUL. */
+#define IVSHMEM_SERVER_ERROR_SIZE 512
+
+typedef struct IvshmemServer IvshmemServer;
+typedef struct IvshmemServerPeer IvshmemServerPeer;
+
+/** A connected client. The server's: valid until the peer has left. */
+struct IvshmemServerPeer {
+    struct {
+        IvshmemServerPeer *next;
+        IvshmemServerPeer **previous_next;
+    } next;                 /**< its place in the server's peer_list */
+    int sock_fd;            /**< the connection to it; never read or write it */
+    int64_t id;             /**< 0 to 65535 */
+    const int *vectors;     /**< one eventfd per vector, vector 0 first */
+    unsigned vectors_count; /**< 1 to IVSHMEM_SERVER_MAX_VECTORS */
+    pid_t pid;              /**< who connected (SO_PEERCRED: as of then) */
+    uid_t uid;
+    gid_t gid;
+    int64_t connected_at; /**< when, in nanoseconds since 1970 (CLOCK_REALTIME) */
+};
+
+typedef struct IvshmemServerPeerList {
+    IvshmemServerPeer *first;
+    IvshmemServerPeer **last_next;
+} IvshmemServerPeerList;
+
+#define IVSHMEM_LIST_FIRST(list)       ((list)->first)
+#define IVSHMEM_LIST_NEXT(item, field) ((item)->field.next)
+/** Walks a list, oldest first. The items must stay during the walk. */
+#define IVSHMEM_LIST_FOREACH(item, list, field)                                                    \
+    for ((item) = IVSHMEM_LIST_FIRST(list); (item); (item) = IVSHMEM_LIST_NEXT(item, field))
+/** Walks a server's peers in the order in which they connected. */
+#define IVSHMEM_SERVER_FOREACH_PEER(peer, server)                                                  \
+    IVSHMEM_LIST_FOREACH(peer, &(server)->peer_list, next)
+
+/** What the shared memory is made of. */
+typedef enum IvshmemServerMemory {
+    /** A POSIX object, shm_path its name: anybody who may open it can resize it, and a peer that
+     *  touches what is gone dies of SIGBUS. An existing one of the same size is used. */
+    IVSHMEM_SERVER_MEMORY_POSIX,
+    /** An unlinked file in the directory shm_path, such as a hugetlbfs mount. Any client can
+     *  resize it. */
+    IVSHMEM_SERVER_MEMORY_DIRECTORY,
+    /** A nameless object of mode 0600 that nobody can resize; shm_path is a label. */
+    IVSHMEM_SERVER_MEMORY_MEMFD,
+} IvshmemServerMemory;
+
+/** Why a client was turned away. */
+typedef enum IvshmemServerRefusal {
+    IVSHMEM_SERVER_REFUSED_NO_FD,     /**< out of descriptors, in spite of the limit on clients */
+    IVSHMEM_SERVER_REFUSED_NO_MEMORY, /**< the kernel is out of memory */
+    IVSHMEM_SERVER_REFUSED_UID_LIMIT, /**< its user has max_clients_per_uid already */
+    IVSHMEM_SERVER_REFUSED_NO_ID,     /**< every ID is in use */
+} IvshmemServerRefusal;
+
+/**
+ * What a server can be told, with ivshmem_server_config_init() for the defaults. A callback may
+ * look at the server, but not close it. Strings are copied.
+ */
+typedef struct IvshmemServerConfig {
+    const char *unix_sock_path;
+    IvshmemServerMemory memory;
+    const char *shm_path;
+    uint64_t shm_size;  /**< bytes; rounded up to a power of two (a PCI BAR), at least a page */
+    unsigned n_vectors; /**< per client, 1 to IVSHMEM_SERVER_MAX_VECTORS */
+    bool verbose;       /**< lines on standard output, unless `log` is set */
+
+    unsigned max_clients;         /**< 0 (default): what RLIMIT_NOFILE allows */
+    unsigned max_clients_per_uid; /**< 0 (default): as many as there may be in all */
+    unsigned backlog;             /**< connections that may wait for accept; default 4096 */
+    unsigned setup_timeout_ms;    /**< a client that has not read its set-up by then is
+                                       disconnected; 0 (default): it may take for ever */
+    unsigned max_accepts_per_s;   /**< new clients per second; 0 (default): no limit */
+
+    void *opaque; /**< handed to the callbacks */
+    /** A line of the log, with a priority of syslog(3). */
+    void (*log)(void *opaque, int priority, const char *line);
+    void (*peer_connected)(void *opaque, IvshmemServer *server, const IvshmemServerPeer *peer);
+    /** The peer is gone when this returns; its ID and credentials can still be read. */
+    void (*peer_left)(void *opaque, IvshmemServer *server, const IvshmemServerPeer *peer);
+    void (*client_refused)(void *opaque, IvshmemServer *server, IvshmemServerRefusal reason,
+                           pid_t pid, uid_t uid, gid_t gid);
+} IvshmemServerConfig;
+
+/** A server. The caller provides the storage and may read what is not private, but never write it.
+ */
+struct IvshmemServer {
+    char unix_sock_path[PATH_MAX]; /**< where it listens */
+    int sock_fd;                   /**< the listening socket, -1 while it is not started */
+    char shm_path[PATH_MAX];       /**< see IvshmemServerMemory */
+    bool use_shm_open;             /**< whether shm_path names a POSIX object */
+    size_t shm_size;               /**< bytes; a power of two after init */
+    int shm_fd;                    /**< the memory, -1 while the server is not started */
+    unsigned n_vectors;            /**< eventfds per client */
+    uint16_t cur_id; /**< what the next client's ID will be, if nobody leaves before */
+    bool verbose;
+    IvshmemServerPeerList peer_list; /**< who is connected, oldest first */
+
+    /* private from here on */
+    IvshmemServerConfig config_;
+    struct ServerCore *core_; /* while it is started */
+    char error_[IVSHMEM_SERVER_ERROR_SIZE];
+};
+
+/** Fills in the defaults: QEMU's socket, POSIX object "ivshmem", 4 MiB, one vector, no limits. */
+IVSHMEM_API void ivshmem_server_config_init(IvshmemServerConfig *config);
+
+/**
+ * Prepares a server in storage that need not be initialised. Touches nothing outside of it.
+ *
+ * @param shm_path      a POSIX shared memory name if use_shm_open, else a directory
+ * @param shm_size      bytes, rounded up as in IvshmemServerConfig
+ * @return 0, -EINVAL (size 0, vectors 0, an empty path), -ERANGE (too many vectors, size above
+ *         2^63), -ENAMETOOLONG (a path longer than a socket address or PATH_MAX can hold)
+ */
+IVSHMEM_API int ivshmem_server_init(IvshmemServer *server, const char *unix_sock_path,
+                                    const char *shm_path, bool use_shm_open, size_t shm_size,
+                                    unsigned n_vectors, bool verbose);
+
+/** The same with everything that can be told. Same errors. */
+IVSHMEM_API int ivshmem_server_init_config(IvshmemServer *server,
+                                           const IvshmemServerConfig *config);
+
+/**
+ * Opens the memory, then binds and listens. After a failure nothing is left behind but the socket's
+ * lock file (its path with ".lock" behind it), and the server may be started again.
+ *
+ * @return 0 or a negative errno, which ivshmem_server_error() explains; among them -EADDRINUSE
+ *         (another server lives at the path), -ENOTSOCK (the path is something else, which is left
+ *         alone), -EEXIST (the POSIX object has another size), -ENOMEM, -ENOSPC (no room for the
+ * memory)
+ */
+IVSHMEM_API int ivshmem_server_start(IvshmemServer *server);
+
+/**
+ * Disconnects everyone, removes the socket, and the POSIX object if this server made it. Does
+ * nothing to a server that is not started. May be followed by ivshmem_server_start().
+ */
+IVSHMEM_API void ivshmem_server_close(IvshmemServer *server);
+
+/** The one fd to poll for reading, -1 while the server is not started. It stays the server's. */
+IVSHMEM_API int ivshmem_server_get_fd(const IvshmemServer *server);
+
+/**
+ * Does what there is to do, within bounds (some hang-ups, some accepts, about a hundred messages):
+ * call it whenever the fd is readable. Never waits.
+ *
+ * @return 0 or a negative errno: the server cannot go on
+ */
+IVSHMEM_API int ivshmem_server_dispatch(IvshmemServer *server);
+
+/**
+ * For programs built around select(): adds the server's one fd to a set that the caller prepared,
+ * and raises *maxfd to it. Any number of clients fits behind it. An fd that is FD_SETSIZE or above
+ * is not added, which ivshmem_server_handle_fds() then reports.
+ */
+IVSHMEM_API void ivshmem_server_get_fds(const IvshmemServer *server, fd_set *fds, int *maxfd);
+
+/**
+ * Dispatches if the server's fd is in the set; ignores all others.
+ *
+ * @param maxfd  one more than the highest fd in the set, as for select()
+ * @return as ivshmem_server_dispatch(); -EMFILE if the server's fd does not fit an fd_set
+ */
+IVSHMEM_API int ivshmem_server_handle_fds(IvshmemServer *server, fd_set *fds, int maxfd);
+
+/** The peer with this ID, or NULL. */
+IVSHMEM_API IvshmemServerPeer *ivshmem_server_search_peer(IvshmemServer *server, int64_t peer_id);
+
+/** Prints the server and its peers to standard output. */
+IVSHMEM_API void ivshmem_server_dump(const IvshmemServer *server);
+
+/** One line on what went wrong last: what, which and why. Empty if nothing did. Never NULL. */
+IVSHMEM_API const char *ivshmem_server_error(const IvshmemServer *server);
+
+/** How many clients there may be at once: the configured number or what RLIMIT_NOFILE allowed at
+ *  start; 0 while the server is not started. */
+IVSHMEM_API unsigned ivshmem_server_max_clients(const IvshmemServer *server);
+
+/** How many IDs a client that connects now could get without any peer having to be kept from
+ *  hearing of it (see "IDs" in ivshmem-server(1)); 0 while the server is not started. */
+IVSHMEM_API unsigned ivshmem_server_ids_left(const IvshmemServer *server);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

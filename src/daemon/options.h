@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line of ivshmem-server: QEMU's short options with their meanings and defaults, a long
+ * form of each, and what is ours. All of them stand in one table, from which the help is made.
+ */
+#pragma once
+
+#include "ivshmem-server.h"
+
+#define OPTIONS_DEFAULT_PIDFILE "/var/run/ivshmem-server.pid"
+
+typedef enum OptionsResult {
+    OPTIONS_RUN,
+    OPTIONS_DONE,  /* help or version has been shown */
+    OPTIONS_WRONG, /* an error has been shown */
+} OptionsResult;
+
+typedef struct Options {
+    IvshmemServerConfig server;
+    const char *pidfile;
+    bool foreground;
+    bool show_attach;
+} Options;
+
+/** Reads the command line. Errors are one line each on standard error. Strings point into argv. */
+OptionsResult options_parse(Options *options, int argc, char **argv);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "region/region.h"
+
+#include "util/cleanup.h"
+#include "util/size.h"
+#include "util/sys.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#define POSIX_MODE 0700 /* as QEMU's server makes it */
+#define MEMFD_MODE 0600
+
+int region_size(uint64_t size, uint64_t *out)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    int r = size_round_up(size, &size);
+
+    if (r < 0)
+        return r;
+    if (size > INT64_MAX) /* of an off_t */
+        return -ERANGE;
+    *out = size < page ? page : size;
+    return 0;
+}
+
+/* Bytes that can be used without swapping, or UINT64_MAX if the kernel does not tell. */
+static uint64_t available_memory(void)
+{
+    FILE *file = fopen("/proc/meminfo", "re");
+    uint64_t kib = 0;
+    bool found = false;
+    char line[128];
+
+    if (!file)
+        return UINT64_MAX;
+    while (!found && fgets(line, sizeof(line), file))
+        found = sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1;
+    (void)fclose(file);
+    return found ? kib * 1024 : UINT64_MAX;
+}
+
+/* Gives the new memory its size and reserves its pages. */
+static int allocate(int fd, uint64_t size, const char *what, ErrorText *error)
+{
+    char wanted[SIZE_TEXT_MAX];
+    struct statfs file_system;
+    uint64_t available;
+
+    size_format(size, wanted);
+    if (fstatfs(fd, &file_system) < 0)
+        return error_set(error, -errno, "cannot look at the file system of %s: %s", what,
+                         strerror(errno));
+    if (file_system.f_type == TMPFS_MAGIC && size > (available = available_memory()))
+        return error_set(error, -ENOMEM,
+                         "no room for %s: %s of shared memory wanted, %" PRIu64 "M available", what,
+                         wanted, available >> 20);
+    if (sys.ftruncate(fd, (off_t)size) < 0) {
+        if (errno == EINVAL && file_system.f_type == HUGETLBFS_MAGIC)
+            return error_set(error, -EINVAL, "%s is less than a huge page (%" PRIu64 "K) of %s",
+                             wanted, (uint64_t)file_system.f_bsize / 1024, what);
+        return error_set(error, -errno, "cannot give %s its size of %s: %s", what, wanted,
+                         strerror(errno));
+    }
+    if (sys.fallocate(fd, 0, 0, (off_t)size) < 0 && errno != EOPNOTSUPP)
+        return error_set(error, -errno, "no room for %s: cannot reserve %s: %s", what, wanted,
+                         strerror(errno));
+    return 0;
+}
+
+/* Takes a POSIX object that somebody else made, if it has our size. */
+static int use_existing(Region *region, ErrorText *error)
+{
+    _cleanup_close_ int fd = shm_open(region->name, O_RDWR | O_CLOEXEC, 0);
+    char has[SIZE_TEXT_MAX], wanted[SIZE_TEXT_MAX];
+    struct stat found;
+
+    if (fd < 0 || fstat(fd, &found) < 0)
+        return error_set(error, -errno, "cannot open the shared memory object %s: %s", region->name,
+                         strerror(errno));
+    if ((uint64_t)found.st_size != region->size) {
+        size_format((uint64_t)found.st_size, has);
+        size_format(region->size, wanted);
+        return error_set(
+            error, -EEXIST,
+            "the shared memory object %s exists with a size of %s, not %s; use that size, "
+            "another name, or remove /dev/shm/%s if nobody uses it",
+            region->name, has, wanted, region->name + strspn(region->name, "/"));
+    }
+    region->fd = fd_steal(&fd);
+    return 0;
+}
+
+static int open_posix(Region *region, ErrorText *error)
+{
+    _cleanup_close_ int fd = -1;
+    int r;
+
+    if (strchr(region->name + strspn(region->name, "/"), '/') ||
+        !region->name[strspn(region->name, "/")])
+        return error_set(error, -EINVAL, "%s is not the name of a shared memory object",
+                         region->name);
+    fd = shm_open(region->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, POSIX_MODE);
+    if (fd < 0)
+        return errno == EEXIST
+                   ? use_existing(region, error)
+                   : error_set(error, -errno, "cannot make the shared memory object %s: %s",
+                               region->name, strerror(errno));
+    r = allocate(fd, region->size, region->name, error);
+    if (r < 0) {
+        (void)shm_unlink(region->name);
+        return r;
+    }
+    region->made = true;
+    region->fd = fd_steal(&fd);
+    return 0;
+}
+
+static int open_directory(Region *region, ErrorText *error)
+{
+    _cleanup_close_ int fd = open(region->name, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    int r;
+
+    if (fd < 0)
+        return error_set(error, -errno, "cannot make a file in the directory %s: %s", region->name,
+                         strerror(errno));
+    r = allocate(fd, region->size, region->name, error);
+    if (r == 0)
+        region->fd = fd_steal(&fd);
+    return r;
+}
+
+static int open_memfd(Region *region, ErrorText *error)
+{
+    _cleanup_close_ int fd = memfd_create(region->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int r;
+
+    if (fd < 0)
+        return error_set(error, -errno, "cannot make a memfd: %s", strerror(errno));
+    /* Born with 0777, it could be opened again for writing by whoever holds it for reading. */
+    if (fchmod(fd, MEMFD_MODE) < 0)
+        return error_set(error, -errno, "cannot set the mode of a memfd: %s", strerror(errno));
+    r = allocate(fd, region->size, "the memfd", error);
+    if (r < 0)
+        return r;
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return error_set(error, -errno, "cannot seal a memfd: %s", strerror(errno));
+    region->fd = fd_steal(&fd);
+    return 0;
+}
+
+int region_open(Region *region, RegionKind kind, const char *name, uint64_t size, ErrorText *error)
+{
+    static int (*const openers[])(Region *, ErrorText *) = {
+        [REGION_POSIX] = open_posix,
+        [REGION_DIRECTORY] = open_directory,
+        [REGION_MEMFD] = open_memfd,
+    };
+
+    *region = (Region){.kind = kind, .size = size, .fd = -1};
+    if (strlen(name) >= sizeof(region->name))
+        return error_set(error, -ENAMETOOLONG, "the name of the memory has more than %zu bytes",
+                         sizeof(region->name) - 1);
+    strcpy(region->name, name);
+    return openers[kind](region, error);
+}
+
+void region_close(Region *region)
+{
+    region->fd = fd_close(region->fd);
+    if (region->made)
+        (void)shm_unlink(region->name);
+    region->made = false;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shared memory that the peers map.
+ *
+ * Its size is a power of two, because it becomes a PCI BAR (QEMU aborts otherwise), and at least a
+ * page. ftruncate reserves nothing: with a full file system the first access to a missing page
+ * would be a SIGBUS in a guest. So the size is held against what is available, and the pages are
+ * reserved when the memory is made. A memfd has no file system to be full: reserving more than the
+ * machine has would call the OOM killer, hence the look at what is available first.
+ */
+#pragma once
+
+#include "util/error.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum RegionKind {
+    REGION_POSIX,     /* a POSIX shared memory object with a name */
+    REGION_DIRECTORY, /* an unlinked file in a directory, such as a hugetlbfs mount */
+    REGION_MEMFD,     /* nameless, mode 0600, sealed against any change of its size */
+} RegionKind;
+
+typedef struct Region {
+    RegionKind kind;
+    char name[PATH_MAX]; /* object name, directory, or a label */
+    uint64_t size;       /* bytes */
+    int fd;              /* open for reading and writing */
+    bool made;           /* the object was made by us, so it is ours to remove */
+} Region;
+
+/** The size that a region of at least this many bytes has. @return 0, -EINVAL for 0, -ERANGE */
+int region_size(uint64_t size, uint64_t *out);
+
+/**
+ * Opens or makes the memory.
+ *
+ * @param size  as region_size() gives it
+ * @return 0, or a negative errno with error->text set and nothing left behind: -EEXIST for a POSIX
+ *         object that exists with another size (it is never resized), -ENOMEM and -ENOSPC if there
+ * is no room, -EINVAL for a name that cannot be one
+ */
+int region_open(Region *region, RegionKind kind, const char *name, uint64_t size, ErrorText *error);
+
+/** Closes the memory and removes the name that region_open() made. Takes one that is not open. */
+void region_close(Region *region);

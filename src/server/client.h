@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a client: from an accepted connection to its end. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct ServerCore;
+
+/**
+ * Makes a client of a connection: a slot, eventfds, an ID, and its first three messages, at once.
+ *
+ * @param sock  taken over, also on failure
+ * @return 0, or a negative errno, and the client has been closed without a trace: -EMFILE, -ENFILE,
+ *         -ENOMEM, -ENOSPC (no ID left)
+ */
+int client_open(struct ServerCore *core, int sock, const struct ucred *who);
+
+/** Ends a client's connection; everybody else is going to be told. `why` is for the
+ *  log; NULL if it hung up. */
+void client_close(struct ServerCore *core, uint32_t slot, const char *why);
+
+/** Sets the epoll events that are waited for on the client's socket. @return 0 or a negative errno
+ */
+int client_watch(struct ServerCore *core, uint32_t slot, uint32_t events);
+
+/** Why a client is closed to which nothing can be sent, for client_close(). */
+const char *client_describe(int error);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A started server, put together from its parts. Only `state` is what it must remember; the rest is
+ * derived from it or belongs to this process.
+ */
+#pragma once
+
+#include "ivshmem-server.h"
+#include "region/region.h"
+#include "server/accept.h"
+#include "server/flight.h"
+#include "server/ids.h"
+#include "server/listener.h"
+#include "server/outbox.h"
+#include "server/peers.h"
+#include "server/state.h"
+#include "server/timers.h"
+#include "server/uids.h"
+#include "util/log.h"
+
+typedef struct ServerCore {
+    IvshmemServer *server; /* the caller's, with the configuration */
+    State state;
+    Ids ids;
+    Region region;
+    Listener listener;
+    Outbox outbox;
+    Flight flight;
+    Timers timers;
+    Peers peers;
+    Uids uids;
+    Accept accept;
+    bool ids_warned; /* that they are running out */
+    int epoll_fd;
+    int wake_fd;    /* readable while there is something to send: the next turn must not wait */
+    bool awake;     /* it is readable */
+    int reserve_fd; /* given up for a moment to refuse a client when descriptors have run out */
+} ServerCore;
+
+/* What an epoll event is about: a slot, or one of these. */
+#define EVENT_LISTENER UINT64_C(0x100000000)
+#define EVENT_TIMER    UINT64_C(0x100000001)
+#define EVENT_WAKE     UINT64_C(0x100000002)
+
+/** Writes a line to the log callback; to standard output if there is none and `verbose` is set. */
+__attribute__((format(printf, 3, 4))) void core_log(const IvshmemServer *server, int priority,
+                                                    const char *format, ...);
+
+/** Keeps and logs the text of an error. Gives the error back. */
+__attribute__((format(printf, 3, 4))) int core_fail(IvshmemServer *server, int error,
+                                                    const char *format, ...);

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/dispatch.h"
+
+#include "server/client.h"
+#include "server/core.h"
+#include "server/setup.h"
+#include "util/sys.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 64 /* in a turn */
+
+/* A client has hung up or written something, which the protocol forbids. */
+static void handle_input(ServerCore *core, uint32_t slot)
+{
+    char byte;
+    ssize_t n = recv(core->state.clients[slot].sock_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    client_close(core, slot, n > 0 ? "it has sent data, which the protocol forbids" : NULL);
+}
+
+static void handle_client(ServerCore *core, uint32_t slot, uint32_t events)
+{
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        handle_input(core, slot);
+    else if (events & EPOLLOUT)
+        outbox_unblock(core, slot);
+}
+
+static void handle_timers(ServerCore *core)
+{
+    unsigned passed = timers_take(&core->timers);
+
+    if (passed & 1u << TIMER_RETRY)
+        outbox_retry(&core->outbox);
+    if (passed & 1u << TIMER_ACCEPT)
+        accept_resume(core);
+    if (passed & 1u << TIMER_SETUP)
+        setup_check(core);
+}
+
+/* Makes our epoll fd readable while there is something to send, whatever else happens. */
+static void set_awake(ServerCore *core, bool awake)
+{
+    uint64_t count = 1;
+
+    if (awake == core->awake)
+        return;
+    /* Neither can fail: the counter is 0 before the one and 1 before the other. */
+    if (awake)
+        core->awake = write(core->wake_fd, &count, sizeof(count)) == sizeof(count);
+    else
+        core->awake = read(core->wake_fd, &count, sizeof(count)) != sizeof(count);
+}
+
+int dispatch_turn(ServerCore *core)
+{
+    struct epoll_event events[EVENTS_MAX];
+    bool connections = false, timers = false;
+    int n = sys.epoll_wait(core->epoll_fd, events, EVENTS_MAX, 0);
+
+    if (n < 0)
+        return errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < n; i++) {
+        uint64_t what = events[i].data.u64;
+
+        if (what == EVENT_LISTENER)
+            connections = true;
+        else if (what == EVENT_TIMER)
+            timers = true;
+        else if (what != EVENT_WAKE)
+            handle_client(core, (uint32_t)what, events[i].events);
+    }
+    /* From here on slots may be taken and dropped: no event is left that names one. */
+    if (timers)
+        handle_timers(core);
+    if (connections)
+        accept_turn(core);
+    outbox_turn(core);
+    set_awake(core, outbox_has_work(&core->outbox));
+    return 0;
+}

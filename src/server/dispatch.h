@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/* One turn of the loop: hang-ups, then accepts, then a bounded number of messages. Never waits. */
+#pragma once
+
+struct ServerCore;
+
+/** @return 0 or a negative errno */
+int dispatch_turn(struct ServerCore *core);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/flight.h"
+
+#include "util/cleanup.h"
+#include "util/fdpass.h"
+
+#include <linux/capability.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#define MIN_WINDOW 2 /* parking needs two unread messages to hold */
+
+/* Whether this process is exempt from the limit. A capability within a user namespace does not
+ * count for the kernel, which we do not look for: the first ETOOMANYREFS then tells. */
+static bool is_exempt(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    if (syscall(SYS_capget, &header, data) < 0)
+        return false;
+    return data[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective & CAP_TO_MASK(CAP_SYS_RESOURCE) ||
+           data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
+}
+
+static uint32_t outgoing(int sock)
+{
+    int n = 0;
+
+    return ioctl(sock, SIOCOUTQ, &n) < 0 || n < 0 ? 0 : (uint32_t)n;
+}
+
+int flight_init(Flight *flight)
+{
+    struct rlimit limit;
+    int pair[2], sndbuf = 0;
+    socklen_t length = sizeof(sndbuf);
+    uint8_t bytes[FDPASS_MESSAGE_SIZE] = {0};
+    ssize_t sent;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    sent = fdpass_send(pair[0], bytes, sizeof(bytes), NULL, 0);
+    *flight = (Flight){
+        .limited = !is_exempt(),
+        .allowance = limit.rlim_cur > UINT32_MAX ? UINT32_MAX : (uint32_t)limit.rlim_cur,
+        .message_cost = sent < 0 ? 0 : outgoing(pair[0]),
+    };
+    (void)getsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &sndbuf, &length);
+    flight->default_sndbuf = sndbuf / 2; /* the kernel doubles what it is given */
+    fd_close(pair[0]);
+    fd_close(pair[1]);
+    if (flight->message_cost == 0)
+        flight->message_cost = 1;
+    return sent < 0 ? (int)sent : 0;
+}
+
+/* Sees how many of the descriptors that were sent to the client can still be unread. */
+static void refresh(Flight *flight, Client *client)
+{
+    uint32_t messages =
+        (outgoing(client->sock_fd) + flight->message_cost - 1) / flight->message_cost;
+
+    if (messages < client->unread) {
+        flight->unread -= client->unread - messages;
+        client->unread = messages;
+    }
+}
+
+uint32_t flight_window(Flight *flight, const State *state, Client *client)
+{
+    uint32_t share, quarter = flight->allowance / 4;
+    uint32_t n_clients = state->header->n_clients;
+    uint32_t window = 0;
+
+    if (!flight->limited)
+        return FDPASS_BATCH_MAX;
+    share = n_clients > 0 ? quarter / n_clients : quarter;
+    if (share < MIN_WINDOW)
+        share = MIN_WINDOW;
+    if (share > FDPASS_BATCH_MAX)
+        share = FDPASS_BATCH_MAX;
+    if (client->unread >= share)
+        refresh(flight, client);
+    if (flight->unread < quarter)
+        share = FDPASS_BATCH_MAX;
+    if (client->unread < share)
+        window = share - client->unread;
+    return window;
+}
+
+bool flight_is_drained(const Client *client)
+{
+    return outgoing(client->sock_fd) == 0;
+}
+
+static void set_sndbuf(int sock, int size)
+{
+    (void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+void flight_park(const Flight *flight, const Client *client)
+{
+    (void)flight;
+    set_sndbuf(client->sock_fd, 0);
+}
+
+void flight_unpark(const Flight *flight, const Client *client)
+{
+    set_sndbuf(client->sock_fd, flight->default_sndbuf);
+}

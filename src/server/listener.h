@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A listening Unix socket and the right to its path.
+ *
+ * Whoever holds the lock on PATH.lock owns PATH: between two of our servers there is no race over a
+ * socket that a dead one left behind. The lock file stays when the server ends; removing it would
+ * bring the race back. A server that knows nothing of the lock, such as QEMU's, is found by
+ * connecting to it.
+ */
+#pragma once
+
+#include "util/error.h"
+
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+typedef struct Listener {
+    char path[PATH_MAX];
+    int fd;
+    int lock_fd;
+    dev_t device; /* of the socket's inode: what is removed at the end is ours */
+    ino_t inode;
+} Listener;
+
+/**
+ * Locks the path, removes a dead server's socket from it, binds and listens. The socket's mode is
+ * 0777 less the umask, as QEMU's.
+ *
+ * @return 0, or a negative errno with error->text set and nothing changed but the lock file
+ */
+int listener_open(Listener *listener, const char *path, int backlog, ErrorText *error);
+
+/** Removes the socket, if it is still ours, and lets go of the path. Takes one that is not open. */
+void listener_close(Listener *listener);

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/outbox.h"
+
+#include "server/client.h"
+#include "server/core.h"
+#include "server/world.h"
+#include "util/sys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int outbox_new(Outbox *outbox, uint32_t n_slots)
+{
+    size_t words = BITMAP_WORDS(n_slots);
+
+    *outbox = (Outbox){.n_slots = n_slots, .ready = calloc(3 * words, sizeof(uint64_t))};
+    if (!outbox->ready)
+        return -ENOMEM;
+    outbox->blocked = outbox->ready + words;
+    outbox->later = outbox->blocked + words;
+    fdpass_batch_init(&outbox->batch);
+    return 0;
+}
+
+void outbox_free(Outbox *outbox)
+{
+    free(outbox->ready);
+    outbox->ready = outbox->blocked = outbox->later = NULL;
+}
+
+void outbox_add(Outbox *outbox, uint32_t slot)
+{
+    bitmap_set(outbox->ready, slot);
+}
+
+void outbox_remove(Outbox *outbox, uint32_t slot)
+{
+    bitmap_clear(outbox->ready, slot);
+    bitmap_clear(outbox->blocked, slot);
+    bitmap_clear(outbox->later, slot);
+}
+
+void outbox_wake_all(Outbox *outbox, const State *state)
+{
+    for (size_t i = 0; i < BITMAP_WORDS(outbox->n_slots); i++)
+        outbox->ready[i] |= state->slots[i] & ~(outbox->blocked[i] | outbox->later[i]);
+}
+
+void outbox_retry(Outbox *outbox)
+{
+    for (size_t i = 0; i < BITMAP_WORDS(outbox->n_slots); i++) {
+        outbox->ready[i] |= outbox->later[i];
+        outbox->later[i] = 0;
+    }
+}
+
+bool outbox_has_work(const Outbox *outbox)
+{
+    return bitmap_next(outbox->ready, outbox->n_slots, 0) < outbox->n_slots;
+}
+
+static void move(Outbox *outbox, uint32_t slot, uint64_t *to)
+{
+    outbox_remove(outbox, slot);
+    bitmap_set(to, slot);
+}
+
+/* Tries again after a while. */
+static void put_off(ServerCore *core, uint32_t slot)
+{
+    move(&core->outbox, slot, core->outbox.later);
+    timers_set(&core->timers, TIMER_RETRY, timers_now() + OUTBOX_RETRY_NS);
+}
+
+static void block(ServerCore *core, uint32_t slot)
+{
+    if (client_watch(core, slot, EPOLLIN | EPOLLOUT) < 0)
+        put_off(core, slot);
+    else
+        move(&core->outbox, slot, core->outbox.blocked);
+}
+
+void outbox_unblock(ServerCore *core, uint32_t slot)
+{
+    Client *client = &core->state.clients[slot];
+
+    if (client->parked) {
+        flight_unpark(&core->flight, client);
+        client->parked = false;
+    }
+    if (client_watch(core, slot, EPOLLIN) < 0)
+        put_off(core, slot);
+    else
+        move(&core->outbox, slot, core->outbox.ready);
+}
+
+/* The message of a step. Gives the descriptor that goes with it, or -1. */
+static int encode(const ServerCore *core, uint32_t slot, const Step *step, uint8_t *bytes)
+{
+    const State *state = &core->state;
+
+    switch (step->kind) {
+    case STEP_HELLO:
+        wire_encode(bytes, step->n == 0   ? WIRE_PROTOCOL_VERSION
+                           : step->n == 1 ? state->clients[slot].id
+                                          : WIRE_MEMORY);
+        return step->n == 2 ? core->region.fd : -1;
+    case STEP_VECTOR:
+        wire_encode(bytes, step->id);
+        return state_eventfds(state, world_holder(state, step->id))[step->n];
+    case STEP_OWN:
+        wire_encode(bytes, state->clients[slot].id);
+        return state_eventfds(state, slot)[step->n];
+    case STEP_DEPARTURE:
+        wire_encode(bytes, step->id);
+        break;
+    }
+    return -1;
+}
+
+/* Plans a batch with at most `window` descriptors in it. True if that is all the news there is. */
+static bool fill_batch(ServerCore *core, uint32_t slot, uint32_t window)
+{
+    Outbox *outbox = &core->outbox;
+    uint32_t n_fds = 0;
+
+    fdpass_batch_clear(&outbox->batch);
+    while (outbox->batch.n < FDPASS_BATCH_MAX && n_fds < window) {
+        Step *step = &outbox->steps[outbox->batch.n];
+        uint8_t bytes[WIRE_MESSAGE_SIZE];
+        int fd;
+
+        if (!plan_step(&core->state, &core->ids, slot, step))
+            return true;
+        fd = encode(core, slot, step, bytes);
+        n_fds += fd >= 0;
+        fdpass_batch_add(&outbox->batch, bytes, fd);
+    }
+    return false;
+}
+
+static uint32_t count_fds(const Outbox *outbox, uint32_t n)
+{
+    uint32_t n_fds = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        n_fds += outbox->batch.headers[i].msg_hdr.msg_controllen > 0;
+    return n_fds;
+}
+
+/* Decides when a client that the kernel took nothing for is to be served again. */
+static int handle_failure(ServerCore *core, uint32_t slot, int error)
+{
+    switch (error) {
+    case -EAGAIN:
+        block(core, slot);
+        return 0;
+    case -ETOOMANYREFS:
+        core->flight.limited = true;
+        put_off(core, slot);
+        return 0;
+    case -ENOBUFS:
+    case -ENOMEM:
+        put_off(core, slot);
+        return 0;
+    default:
+        return error;
+    }
+}
+
+/* The client has unread what it may have: it is served again when it has read. */
+static void park(ServerCore *core, uint32_t slot)
+{
+    Client *client = &core->state.clients[slot];
+
+    flight_park(&core->flight, client);
+    client->parked = true;
+    block(core, slot);
+}
+
+int outbox_send(ServerCore *core, uint32_t slot)
+{
+    Outbox *outbox = &core->outbox;
+    Client *client = &core->state.clients[slot];
+    PlanMark mark = plan_mark(&core->state, slot);
+    bool first = client->hello_sent < CLIENT_HELLOS; /* never waits for others */
+    uint32_t window = first ? 1 : flight_window(&core->flight, &core->state, client);
+    bool all = fill_batch(core, slot, window);
+    int sent;
+
+    if (outbox->batch.n == 0) {
+        if (window == 0 && plan_has_news(&core->state, slot))
+            park(core, slot);
+        else
+            bitmap_clear(outbox->ready, slot);
+        return 0;
+    }
+    sent = fdpass_batch_send(&outbox->batch, client->sock_fd);
+    if (sent < 0 || (unsigned)sent < outbox->batch.n) {
+        uint32_t taken = sent < 0 ? 0 : (uint32_t)sent;
+
+        plan_take_back(&core->state, &core->ids, slot, mark, outbox->steps + taken,
+                       outbox->batch.n - taken);
+    } else if (all) {
+        bitmap_clear(outbox->ready, slot);
+    }
+    if (sent < 0)
+        return handle_failure(core, slot, sent);
+    flight_sent(&core->flight, client, count_fds(outbox, (uint32_t)sent));
+    return sent;
+}
+
+void outbox_turn(ServerCore *core)
+{
+    Outbox *outbox = &core->outbox;
+    int left = OUTBOX_TURN;
+
+    /* A visit may send nothing, so visits are bounded, too. */
+    for (unsigned visits = 0; left > 0 && visits < OUTBOX_TURN; visits++) {
+        uint32_t slot = bitmap_next(outbox->ready, outbox->n_slots, outbox->next);
+        int sent;
+
+        if (slot == outbox->n_slots)
+            slot = bitmap_next(outbox->ready, outbox->n_slots, 0);
+        if (slot == outbox->n_slots)
+            break;
+        outbox->next = slot + 1;
+        sent = outbox_send(core, slot);
+        if (sent < 0)
+            client_close(core, slot, client_describe(sent));
+        else
+            left -= sent;
+    }
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a client is to be sent next: the difference between the world and its view, in this order:
+ *
+ * 1. version, own ID, memory;
+ * 2. the peers that are present, found by a scan of its view;
+ * 3. its own vectors: the last step of the set-up, due when the scan has passed every ID that was
+ *    present when it came, so that whoever has them knows all that were there before him;
+ * 4. what has changed since, found in the world's list of changes or, if the client is further
+ *    behind than the list is long, by another scan.
+ *
+ * An ID of which it has been sent some vectors comes before all else: it gets the rest of them, or
+ * the departure.
+ *
+ * A plan is made ahead of sending. Each step is entered in the client's progress and view when it
+ * is planned, and taken back if the kernel did not take its message. (Entering it afterwards would
+ * let one batch hold the same news twice.)
+ */
+#pragma once
+
+#include "server/ids.h"
+#include "server/state.h"
+
+typedef enum StepKind {
+    STEP_HELLO,     /* n: 0 version, 1 own ID, 2 memory */
+    STEP_VECTOR,    /* vector n of the ID */
+    STEP_DEPARTURE, /* of the ID; n: how many of its vectors had been sent, 0 if all */
+    STEP_OWN,       /* its own vector n */
+} StepKind;
+
+typedef struct Step {
+    StepKind kind;
+    uint32_t id;
+    uint32_t n;
+} Step;
+
+/** Where the search for news stood when a plan was begun. */
+typedef struct PlanMark {
+    uint32_t scan;
+    uint64_t seen;
+} PlanMark;
+
+PlanMark plan_mark(const State *state, uint32_t slot);
+
+/** Plans the client's next step. False if it has been told everything. */
+bool plan_step(State *state, Ids *ids, uint32_t slot, Step *step);
+
+/** Whether there is a step to plan. It may say so of a change that turns out to be none. */
+bool plan_has_news(const State *state, uint32_t slot);
+
+/** Takes the steps back that were planned since the mark and have not been sent, n of them. */
+void plan_take_back(State *state, Ids *ids, uint32_t slot, PlanMark mark, const Step *steps,
+                    uint32_t n);
+
+/** Whether the client has been sent its whole set-up. */
+static inline bool plan_is_set_up(const Client *client)
+{
+    return client->hello_sent == CLIENT_HELLOS && client->own_sent == client->n_vectors;
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* The public functions: configuration, start, end, and what a caller can ask. */
+#include "ivshmem-server.h"
+
+#include "server/client.h"
+#include "server/core.h"
+#include "server/dispatch.h"
+#include "util/address.h"
+#include "util/cleanup.h"
+#include "util/size.h"
+#include "util/sys.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define DEFAULT_BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
+
+_Static_assert(IVSHMEM_SERVER_MAX_VECTORS == WIRE_MAX_VECTORS, "the header's number is the wire's");
+_Static_assert((int)IVSHMEM_SERVER_MEMORY_POSIX == REGION_POSIX &&
+                   (int)IVSHMEM_SERVER_MEMORY_DIRECTORY == REGION_DIRECTORY &&
+                   (int)IVSHMEM_SERVER_MEMORY_MEMFD == REGION_MEMFD,
+               "the header's kinds of memory are the region's");
+
+void core_log(const IvshmemServer *server, int priority, const char *format, ...)
+{
+    const IvshmemServerConfig *config = &server->config_;
+    char line[LOG_LINE_SIZE];
+    va_list arguments;
+
+    if (!config->log && !server->verbose)
+        return;
+    va_start(arguments, format);
+    (void)vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    if (config->log)
+        config->log(config->opaque, priority, line);
+    else
+        (void)puts(line);
+}
+
+int core_fail(IvshmemServer *server, int error, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(server->error_, sizeof(server->error_), format, arguments);
+    va_end(arguments);
+    core_log(server, LOG_ERR, "%s", server->error_);
+    return error;
+}
+
+void ivshmem_server_config_init(IvshmemServerConfig *config)
+{
+    *config = (IvshmemServerConfig){
+        .unix_sock_path = "/tmp/ivshmem_socket",
+        .memory = IVSHMEM_SERVER_MEMORY_POSIX,
+        .shm_path = "ivshmem",
+        .shm_size = 4 << 20,
+        .n_vectors = 1,
+        .backlog = DEFAULT_BACKLOG,
+    };
+}
+
+int ivshmem_server_init(IvshmemServer *server, const char *unix_sock_path, const char *shm_path,
+                        bool use_shm_open, size_t shm_size, unsigned n_vectors, bool verbose)
+{
+    IvshmemServerConfig config;
+
+    ivshmem_server_config_init(&config);
+    config.unix_sock_path = unix_sock_path;
+    config.shm_path = shm_path;
+    config.memory = use_shm_open ? IVSHMEM_SERVER_MEMORY_POSIX : IVSHMEM_SERVER_MEMORY_DIRECTORY;
+    config.shm_size = shm_size;
+    config.n_vectors = n_vectors;
+    config.verbose = verbose;
+    return ivshmem_server_init_config(server, &config);
+}
+
+static int check_config(IvshmemServer *server, const IvshmemServerConfig *config)
+{
+    struct sockaddr_un address;
+    char size[SIZE_TEXT_MAX];
+    uint64_t rounded;
+    int r = address_of_path(config->unix_sock_path, &address);
+
+    if (r < 0)
+        return core_fail(server, r,
+                         "the socket path '%.64s%s' has %zu bytes; 1 to %zu are possible",
+                         config->unix_sock_path, strlen(config->unix_sock_path) > 64 ? "..." : "",
+                         strlen(config->unix_sock_path), sizeof(address.sun_path) - 1);
+    if (!*config->shm_path || strlen(config->shm_path) >= sizeof(server->shm_path))
+        return core_fail(server, *config->shm_path ? -ENAMETOOLONG : -EINVAL,
+                         "the name of the shared memory has %zu bytes; 1 to %zu are possible",
+                         strlen(config->shm_path), sizeof(server->shm_path) - 1);
+    if (config->n_vectors < 1 || config->n_vectors > IVSHMEM_SERVER_MAX_VECTORS)
+        return core_fail(server, config->n_vectors < 1 ? -EINVAL : -ERANGE,
+                         "%u vectors are not possible; 1 to %d are", config->n_vectors,
+                         IVSHMEM_SERVER_MAX_VECTORS);
+    r = region_size(config->shm_size, &rounded);
+    if (r < 0 || rounded > SIZE_MAX)
+        return core_fail(server, r < 0 ? r : -ERANGE,
+                         "a shared memory of %" PRIu64 " bytes is not possible", config->shm_size);
+    server->shm_size = (size_t)rounded;
+    if (rounded != config->shm_size) {
+        size_format(rounded, size);
+        core_log(server, LOG_NOTICE, "the size of the shared memory is rounded up to %s", size);
+    }
+    return 0;
+}
+
+int ivshmem_server_init_config(IvshmemServer *server, const IvshmemServerConfig *config)
+{
+    int r;
+
+    memset(server, 0, sizeof(*server));
+    server->config_ = *config;
+    server->verbose = config->verbose;
+    server->sock_fd = server->shm_fd = -1;
+    peers_init_list(&server->peer_list);
+    r = check_config(server, config);
+    if (r < 0)
+        return r;
+    strcpy(server->unix_sock_path, config->unix_sock_path);
+    strcpy(server->shm_path, config->shm_path);
+    server->config_.unix_sock_path = server->config_.shm_path = NULL; /* the caller's */
+    server->use_shm_open = config->memory == IVSHMEM_SERVER_MEMORY_POSIX;
+    server->n_vectors = config->n_vectors;
+    return 0;
+}
+
+static void core_free(ServerCore *core)
+{
+    if (!core)
+        return;
+    listener_close(&core->listener);
+    region_close(&core->region);
+    timers_free(&core->timers);
+    fd_close(core->epoll_fd);
+    fd_close(core->wake_fd);
+    fd_close(core->reserve_fd);
+    outbox_free(&core->outbox);
+    peers_free(&core->peers);
+    uids_free(&core->uids);
+    ids_free(&core->ids);
+    state_free(&core->state);
+    free(core);
+}
+
+static void core_freep(ServerCore **core)
+{
+    core_free(*core);
+}
+
+static int watch(ServerCore *core, int fd, uint64_t what)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = what};
+
+    return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+/* What needs neither the memory nor the socket. */
+static int core_prepare(ServerCore *core)
+{
+    const IvshmemServer *server = core->server;
+    unsigned most, wanted = server->config_.max_clients;
+    int r;
+
+    core->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    core->wake_fd = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    core->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (core->epoll_fd < 0 || core->wake_fd < 0 || core->reserve_fd < 0)
+        return -errno;
+    if ((r = timers_new(&core->timers)) < 0 || (r = flight_init(&core->flight)) < 0)
+        return r;
+    most = accept_most_clients(server->n_vectors);
+    if (most == 0)
+        return -EMFILE;
+    if (wanted && wanted < most)
+        most = wanted;
+    if ((r = state_new(&core->state, most, server->n_vectors)) < 0 ||
+        (r = ids_new(&core->ids)) < 0 || (r = outbox_new(&core->outbox, most)) < 0)
+        return r;
+    return peers_new(&core->peers, most);
+}
+
+static int open_memory(ServerCore *core)
+{
+    IvshmemServer *server = core->server;
+    RegionKind kind = (RegionKind)server->config_.memory;
+    ErrorText error;
+    int r = region_open(&core->region, kind, server->shm_path, server->shm_size, &error);
+
+    if (r < 0)
+        return core_fail(server, r, "%s", error.text);
+    core_log(server, LOG_DEBUG, "Using %s: %s",
+             kind == REGION_POSIX       ? "POSIX shared memory"
+             : kind == REGION_DIRECTORY ? "file-backed shared memory"
+                                        : "sealed memfd",
+             server->shm_path);
+    return 0;
+}
+
+static int open_socket(ServerCore *core)
+{
+    IvshmemServer *server = core->server;
+    ErrorText error;
+    int r;
+
+    core_log(server, LOG_DEBUG, "create & bind socket %s", server->unix_sock_path);
+    r = listener_open(&core->listener, server->unix_sock_path, (int)server->config_.backlog,
+                      &error);
+    if (r < 0)
+        return core_fail(server, r, "%s", error.text);
+    return 0;
+}
+
+int ivshmem_server_start(IvshmemServer *server)
+{
+    _cleanup_(core_freep) ServerCore *core = NULL;
+    int r;
+
+    if (server->core_)
+        return core_fail(server, -EALREADY, "the server at %s is started already",
+                         server->unix_sock_path);
+    core = calloc(1, sizeof(*core));
+    if (!core)
+        return core_fail(server, -ENOMEM, "out of memory");
+    core->server = server;
+    core->epoll_fd = core->wake_fd = core->reserve_fd = core->timers.fd = -1;
+    core->listener.fd = core->listener.lock_fd = core->region.fd = -1;
+    r = core_prepare(core);
+    if (r < 0)
+        return core_fail(server, r, "cannot set up a server: %s%s", strerror(-r),
+                         r == -EMFILE ? " (see ulimit -n)" : "");
+    if ((r = open_memory(core)) < 0 || (r = open_socket(core)) < 0)
+        return r;
+    if ((r = watch(core, core->listener.fd, EVENT_LISTENER)) < 0 ||
+        (r = watch(core, core->timers.fd, EVENT_TIMER)) < 0 ||
+        (r = watch(core, core->wake_fd, EVENT_WAKE)) < 0)
+        return core_fail(server, r, "cannot poll: %s", strerror(-r));
+
+    server->sock_fd = core->listener.fd;
+    server->shm_fd = core->region.fd;
+    server->cur_id = 0;
+    server->core_ = ptr_steal(core);
+    return 0;
+}
+
+void ivshmem_server_close(IvshmemServer *server)
+{
+    ServerCore *core = server->core_;
+    uint32_t slot;
+
+    if (!core)
+        return;
+    core_log(server, LOG_DEBUG, "close server");
+    BITMAP_FOREACH(slot, core->state.slots, core->state.header->max_clients)
+        client_close(core, slot, NULL);
+    server->core_ = NULL;
+    server->sock_fd = server->shm_fd = -1;
+    core_free(core);
+}
+
+int ivshmem_server_get_fd(const IvshmemServer *server)
+{
+    return server->core_ ? server->core_->epoll_fd : -1;
+}
+
+int ivshmem_server_dispatch(IvshmemServer *server)
+{
+    int r;
+
+    if (!server->core_)
+        return core_fail(server, -ENOTCONN, "the server is not started");
+    r = dispatch_turn(server->core_);
+    return r < 0 ? core_fail(server, r, "cannot wait for events: %s", strerror(-r)) : 0;
+}
+
+void ivshmem_server_get_fds(const IvshmemServer *server, fd_set *fds, int *maxfd)
+{
+    int fd = ivshmem_server_get_fd(server);
+
+    if (fd < 0 || fd >= FD_SETSIZE)
+        return;
+    FD_SET(fd, fds);
+    if (fd > *maxfd)
+        *maxfd = fd;
+}
+
+int ivshmem_server_handle_fds(IvshmemServer *server, fd_set *fds, int maxfd)
+{
+    int fd = ivshmem_server_get_fd(server);
+
+    if (fd >= FD_SETSIZE)
+        return core_fail(server, -EMFILE, "the server's fd %d does not fit an fd_set (%d)", fd,
+                         FD_SETSIZE);
+    if (fd < 0 || fd >= maxfd || !FD_ISSET(fd, fds))
+        return 0;
+    return ivshmem_server_dispatch(server);
+}
+
+IvshmemServerPeer *ivshmem_server_search_peer(IvshmemServer *server, int64_t peer_id)
+{
+    ServerCore *core = server->core_;
+
+    if (!core || peer_id < 0 || peer_id > WIRE_MAX_ID ||
+        !bitmap_test(core->state.present, (uint32_t)peer_id))
+        return NULL;
+    return &core->peers.of_slot[core->state.holders[peer_id]];
+}
+
+void ivshmem_server_dump(const IvshmemServer *server)
+{
+    const IvshmemServerPeer *peer;
+
+    (void)printf("ivshmem server at %s\n", server->unix_sock_path);
+    (void)printf("shared memory: %s, %zu bytes, fd %d\n", server->shm_path, server->shm_size,
+                 server->shm_fd);
+    IVSHMEM_SERVER_FOREACH_PEER(peer, server) {
+        (void)printf("peer_id: %" PRId64 ", fd %d, pid %d, uid %u, %u vectors\n", peer->id,
+                     peer->sock_fd, (int)peer->pid, (unsigned)peer->uid, peer->vectors_count);
+        for (unsigned i = 0; i < peer->vectors_count; i++)
+            (void)printf("  vector %u is fd %d\n", i, peer->vectors[i]);
+    }
+}
+
+const char *ivshmem_server_error(const IvshmemServer *server)
+{
+    return server->error_;
+}
+
+unsigned ivshmem_server_max_clients(const IvshmemServer *server)
+{
+    return server->core_ ? server->core_->state.header->max_clients : 0;
+}
+
+unsigned ivshmem_server_ids_left(const IvshmemServer *server)
+{
+    return server->core_ ? WIRE_N_IDS - server->core_->ids.n_taken : 0;
+}
