@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""The tree keeps its own rules: layers, licence lines, format, public headers, scripts, manuals."""
+import pathlib
+import re
+import subprocess
+
+import pytest
+import sources
+
+# What each module may use: nothing that is not named here.
+BELOW_PEERS = {"util", "wire", "region"}
+PEERS = {"server", "client", "device"}
+USES = {
+    "util": set(),
+    "wire": {"util"},
+    "region": {"util", "wire"},
+    "server": BELOW_PEERS,
+    "client": BELOW_PEERS,
+    "device": BELOW_PEERS,
+    "port": BELOW_PEERS | PEERS,
+    "daemon": BELOW_PEERS | PEERS | {"port"},
+    "tools": BELOW_PEERS | PEERS | {"port"},
+}
+
+C_FILES = sources.files(".c", ".h")
+MODULE_FILES = [name for name in C_FILES if re.match(r"src/\w+/", name)]
+PUBLIC_HEADERS = [name for name in sources.files(".h") if name.startswith("include/")]
+SCRIPTS = ["dev", ".ci/run", *sources.files(".sh")]
+MANUALS = [name for name in sources.files() if re.search(r"\.[1-8](\.in)?$", name)]
+NEED_NO_LICENCE = re.compile(
+    r"(^|/)(LICENSE|\.gitignore|\.gitattributes)$"
+    r"|\.(md|json|svg|png|csv|txt|bin|patch)$"
+    r"|^fuzz/corpus/|(^|/)corpus/"
+)
+
+
+def read(name):
+    return (sources.ROOT / name).read_text(encoding="utf-8")
+
+
+def run(*command, **options):
+    """Runs a tool in the tree; what it says is the test's failure."""
+    done = subprocess.run(
+        command, cwd=sources.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=60, check=False, **options,
+    )
+    if done.returncode:
+        pytest.fail(done.stdout, pytrace=False)
+    return done.stdout
+
+
+def includes(name):
+    return re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', read(name), re.MULTILINE)
+
+
+def owner(header):
+    """The module that a header belongs to, None for one that is not ours."""
+    public = re.fullmatch(r"ivshmem-(\w+)\.h", header)
+    if public:
+        return public.group(1)
+    module = header.split("/")[0]
+    return module if "/" in header and module in USES else None
+
+
+@pytest.mark.parametrize("name", MODULE_FILES)
+def test_uses_only_modules_below(name):
+    module = name.split("/")[1]
+    assert module in USES, f"src/{module} is no module that this test knows"
+    wrong = [h for h in includes(name) if owner(h) not in USES[module] | {module, None}]
+    assert not wrong, f"{module} must not use {wrong}"
+
+
+@pytest.mark.parametrize("name", PUBLIC_HEADERS)
+def test_public_header_uses_only_public_headers(name):
+    ours = {pathlib.PurePath(header).name for header in PUBLIC_HEADERS}
+    wrong = [
+        header
+        for header in includes(name)
+        if header not in ours and (owner(header) or (sources.ROOT / "src" / header).exists())
+    ]
+    assert not wrong, f"not installed: {wrong}"
+
+
+@pytest.mark.parametrize("name", PUBLIC_HEADERS)
+@pytest.mark.parametrize(
+    "compiler", [("gcc", "-std=c99", "-xc"), ("g++", "-std=c++11", "-xc++")], ids=["c99", "c++11"]
+)
+def test_public_header_compiles(name, compiler):
+    flags = ["-pedantic", "-Wall", "-Wextra", "-Werror", "-Iinclude", "-fsyntax-only", "-"]
+    twice = f'#include "{pathlib.PurePath(name).name}"\n' * 2
+    run(*compiler, *flags, input=twice)
+
+
+@pytest.mark.parametrize("name", [n for n in sources.files() if not NEED_NO_LICENCE.search(n)])
+def test_has_licence_line(name):
+    top = read(name)[:600].splitlines()[:6]
+    assert any("SPDX-License-Identifier: MIT" in line for line in top), "no SPDX line at its top"
+
+
+@pytest.mark.parametrize("name", C_FILES)
+def test_is_formatted(name):
+    run("clang-format", "--dry-run", "-Werror", name)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_shellcheck(name):
+    run("shellcheck", "-x", name)
+
+
+@pytest.mark.parametrize("name", MANUALS)
+def test_manual_is_well_formed(name):
+    said = run("mandoc", "-T", "lint", "-W", "warning,stop", name)
+    assert not said
