@@ -1,0 +1,158 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# ./dev check: runs the stages one after the other, each quietly and under a bound, shows the log
+# of those that fail, and ends with the sum of all their tests. Results stay in build-check.
+set -euo pipefail
+
+# shellcheck source=scripts/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+results=$root/build-check
+
+# A stage: the name that selects it, its own name, what it needs to have passed, its bound in
+# seconds, and what scripts/stage.sh is to do. The last word names the folder of its tests.
+stages=(
+    "build    build          -          300 compile checked"
+    "style    style          -          120 pytest  build      tree"
+    "unit     unit           build      300 unit    build"
+    "docs     docs           build      120 pytest  build      docs"
+    "protocol protocol       build      300 pytest  build      protocol"
+    "daemon   daemon         build      400 pytest  build      daemon"
+    "vm       vm             build      600 pytest  build      vm"
+    "clang    clang          -          300 compile clang"
+    "asan     asan-build     -          300 compile asan"
+    "asan     asan-unit      asan-build 600 unit    build-asan"
+    "asan     asan-protocol  asan-build 600 pytest  build-asan protocol"
+    "asan     asan-daemon    asan-build 600 pytest  build-asan daemon"
+    "fuzz     fuzz           -          600 fuzz"
+    "bare     bare           -         2700 pytest  build      bare"
+)
+
+# Whether this tree has anything for the stage to do.
+has_work()
+{
+    case $1 in
+        pytest) compgen -G "$root/tests/$3/test_*.py" >/dev/null ;;
+        fuzz) [[ -e $root/fuzz/meson.build ]] ;;
+    esac
+}
+
+# The names that select stages, in the order in which they run.
+stage_names()
+{
+    local row name work seen=' '
+
+    for row in "${stages[@]}"; do
+        read -r name _ _ _ work <<<"$row"
+        # shellcheck disable=SC2086 # words, by intent
+        if [[ $seen != *" $name "* ]] && has_work $work; then
+            seen+="$name "
+            printf '%s\n' "$name"
+        fi
+    done
+}
+
+# Runs one stage; its log and its results are left in its own folder.
+run_stage()
+{
+    local name=$1 bound=$2 dir=$results/$1 began=$SECONDS status=0
+    shift 2
+
+    mkdir "$dir"
+    printf '%-15s' "$name"
+    # A job in the background has SIGINT ignored, which the tests must not inherit.
+    RESULTS=$dir timeout --signal=INT --kill-after=30 "$bound" \
+        env --default-signal=INT,QUIT "$root/scripts/stage.sh" "$@" >"$dir/log" 2>&1 </dev/null 9>&- &
+    job=$!
+    wait "$job" 2>/dev/null || status=$?
+    job=
+    ((status != 124 && status != 137)) || printf 'stopped after %s seconds\n' "$bound" >>"$dir/log"
+    printf '%s\n' "$status" >"$dir/status"
+    if /usr/bin/python3 "$root/scripts/tally.py" stage "$dir" "$((SECONDS - began))"; then
+        return 0
+    fi
+    tail -n 400 "$dir/log" | sed 's/^/    /'
+    return 1
+}
+
+stop()
+{
+    trap '' INT TERM
+    if [[ -n $job ]]; then
+        kill -INT "$job" 2>/dev/null || true
+        wait "$job" || true
+    fi
+    say "dev: interrupted"
+    exit 130
+}
+
+all=
+wanted=()
+for word; do
+    case $word in
+        --all) all=1 ;;
+        --list)
+            stage_names
+            exit
+            ;;
+        -*) die "check: unknown option '$word'; ./dev help lists them" ;;
+        *) wanted+=("$word") ;;
+    esac
+done
+names=$'\n'$(stage_names)$'\n'
+for word in "${wanted[@]}"; do
+    [[ $names == *$'\n'"$word"$'\n'* ]] || die "check: no stage '$word'; ./dev check --list names them"
+done
+
+# Whether the user wants this stage.
+is_wanted()
+{
+    if ((${#wanted[@]})); then
+        [[ " ${wanted[*]} " == *" $1 "* ]]
+    else
+        [[ $1 != bare || -n $all ]]
+    fi
+}
+
+packages=("${build_packages[@]}" "${check_packages[@]}")
+! is_wanted bare || packages+=("${bare_packages[@]}")
+if ! (install_packages "${packages[@]}"); then
+    echo "0 passed, 1 failed, 0 skipped"
+    exit 1
+fi
+
+mkdir -p "$results"
+exec 9>"$results/.lock"
+flock -n 9 || die "another check is running in this tree"
+rm -rf "${results:?}"/*
+
+factor=1
+if [[ -n $all ]]; then
+    export IVSHMEM_LONG=1
+    factor=6
+fi
+
+job=
+trap stop INT TERM
+declare -A outcome=()
+ran=()
+for row in "${stages[@]}"; do
+    read -r name stage needs bound work <<<"$row"
+    # shellcheck disable=SC2086 # words, by intent
+    has_work $work || continue
+    # What a wanted stage needs runs too.
+    is_wanted "$name" || continue
+    if [[ $needs != - && -z ${outcome[$needs]:-} ]]; then
+        run_stage "$needs" 300 compile checked && outcome[$needs]=passed || outcome[$needs]=failed
+        ran+=("$needs")
+    fi
+    [[ -z ${outcome[$stage]:-} ]] || continue
+    if [[ $needs != - && ${outcome[$needs]} == failed ]]; then
+        printf '%-15s%s\n' "$stage" "not run: no $needs"
+        continue
+    fi
+    # shellcheck disable=SC2086 # words, by intent
+    run_stage "$stage" "$((bound * factor))" $work && outcome[$stage]=passed || outcome[$stage]=failed
+    ran+=("$stage")
+done
+
+/usr/bin/python3 "$root/scripts/tally.py" total "${ran[@]/#/$results/}"
