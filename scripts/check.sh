@@ -115,7 +115,10 @@ is_wanted()
 
 packages=("${build_packages[@]}" "${check_packages[@]}")
 ! is_wanted bare || packages+=("${bare_packages[@]}")
-if ! (install_packages "${packages[@]}"); then
+if ! (
+    install_packages "${packages[@]}"
+    [[ $names != *$'\n'vm$'\n'* ]] || ! is_wanted vm || prepare_guest_kernel
+); then
     echo "0 passed, 1 failed, 0 skipped"
     exit 1
 fi

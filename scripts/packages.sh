@@ -1,10 +1,10 @@
-# shellcheck shell=bash disable=SC2034 # the lists are used by who sources this
+# shellcheck shell=bash disable=SC2034,SC2154 # lists for, and root from, who sources this
 # SPDX-License-Identifier: MIT
 # The packages that each command needs, and how they are installed.
 
 build_packages=(gcc libc6-dev meson ninja-build pkg-config)
 fuzz_packages=(clang libclang-rt-dev)
-vm_packages=(qemu-system-x86 busybox-static cpio zstd xz-utils)
+vm_packages=(qemu-system-x86)
 bench_packages=(gnuplot-nox qemu-system-x86)
 check_packages=(
     libcmocka-dev
@@ -15,7 +15,6 @@ check_packages=(
     g++
     mandoc
     shellcheck
-    valgrind
     "${vm_packages[@]}"
 )
 bare_packages=(mmdebstrap)
@@ -48,6 +47,14 @@ apt()
         -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null
 }
 
+# Brings apt's lists up to date, once a run.
+refreshed=
+refresh_lists()
+{
+    [[ -n $refreshed ]] || apt update
+    refreshed=1
+}
+
 # Installs what is missing of the named packages; says so, and shows apt's own words if it fails.
 install_packages()
 {
@@ -66,10 +73,17 @@ install_packages()
     say "dev: installing ${missing[*]}"
     log=$(mktemp)
     # A foreign repository that is down fails the update and need not stop us.
-    if ! { apt update || true; apt install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    if ! { refresh_lists || true; apt install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
         cat "$log" >&2
         rm -f "$log"
         die "apt-get could not install: ${missing[*]}"
     fi
     rm -f "$log"
+}
+
+# The guest's kernel is no installed package: the VM tests download it from where apt's lists say,
+# once. Old lists name packages that are gone.
+prepare_guest_kernel()
+{
+    [[ -e $root/build/vm/vmlinuz ]] || refresh_lists >/dev/null 2>&1 || true
 }
