@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* glibc and musl disagree on the types of some of these (flags as int or unsigned), hence the
@@ -23,6 +24,16 @@ static int real_eventfd(unsigned initial, int flags)
     return eventfd(initial, flags);
 }
 
+static int real_open(const char *path, int flags)
+{
+    return open(path, flags);
+}
+
+static int real_ioctl(int fd, unsigned long request, void *argument)
+{
+    return ioctl(fd, request, argument);
+}
+
 SysCalls sys = {
     .sendmsg = sendmsg,
     .sendmmsg = real_sendmmsg,
@@ -34,4 +45,6 @@ SysCalls sys = {
     .ftruncate = ftruncate,
     .fallocate = fallocate,
     .mmap = mmap,
+    .open = real_open,
+    .ioctl = real_ioctl,
 };

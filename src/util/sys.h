@@ -24,6 +24,8 @@ typedef struct SysCalls {
     int (*ftruncate)(int fd, off_t size);
     int (*fallocate)(int fd, int mode, off_t offset, off_t len);
     void *(*mmap)(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+    int (*open)(const char *path, int flags);
+    int (*ioctl)(int fd, unsigned long request, void *argument);
 } SysCalls;
 
 extern SysCalls sys;
