@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""Real guests that take doorbells and share memory, through a real QEMU and the server."""
+
+import os
+
+import pytest
+from machine import GuestError
+
+N_VECTORS = 3
+SIZE = 4 << 20
+WAIT_MS = 10000
+
+
+@pytest.fixture
+def two(start):
+    """A server, a host peer and two guests that have opened their device."""
+    server = start.server(n_vectors=N_VECTORS)
+    host = start.peer(server)
+    vms = [start.vm(server.socket, vectors=N_VECTORS, name=f"vm{i}") for i in range(2)]
+    opened = [vm.device() for vm in vms]
+    ids = [int(values[0]) for values in opened]
+    for peer in ids:
+        host.until_told(peer)
+    return host, vms, ids, opened
+
+
+def test_guests_and_host(two):
+    """All that peers do with each other, in one pair of booted machines."""
+    host, vms, ids, opened = two
+
+    # Who they are: the device says what the server told everyone else.
+    assert len({host.id, *ids}) == 3
+    assert set(host.peers) == set(ids)
+    for values in opened:
+        assert values[1:] == [str(N_VECTORS), str(SIZE), "1", "1"]
+    check_first_waits(vms)
+    check_doorbells(host, vms, ids)
+    check_memory(host, vms)
+    check_round_trips(vms, ids)
+
+
+def check_first_waits(vms):
+    """The first wait on each vector returns at once, the second finds nothing."""
+    for vm in vms:
+        for vector in range(N_VECTORS):
+            assert vm.call(f"wait {vector} 0") == ["1"]
+            assert vm.call(f"wait {vector} 0") == ["0"]
+
+
+def check_doorbells(host, vms, ids):
+    """Everyone rings everyone on every vector; it arrives there and on no other vector."""
+    for vector in range(N_VECTORS):
+        for vm, peer in zip(vms, ids):
+            vm.send(f"wait {vector} {WAIT_MS}")  # host to guest
+            host.ring(peer, vector)
+            assert vm.reply() == ["1"]
+            vm.call(f"ring {host.id} {vector}")  # guest to host
+            assert host.wait(vector) == 1
+        for i in range(2):
+            vms[1 - i].send(f"wait {vector} {WAIT_MS}")  # guest to guest
+            vms[i].call(f"ring {ids[1 - i]} {vector}")
+            assert vms[1 - i].reply() == ["1"]
+        for other in range(N_VECTORS):
+            assert [vm.call(f"wait {other} 0") for vm in vms] == [["0"], ["0"]]
+            assert host.wait(other, timeout=0) == 0
+
+
+def check_memory(host, vms):
+    """What one writes the others read, at the start, in the middle and at the very end."""
+    for offset in [0, SIZE // 2 - 8, SIZE - 16]:
+        for writer in range(3):
+            data = os.urandom(16)
+            if writer == 2:
+                host.map[offset:offset + 16] = data
+            else:
+                vms[writer].write(offset, data)
+            assert [vm.read(offset, 16) for vm in vms] == [data, data]
+            assert host.map[offset:offset + 16] == data
+    with pytest.raises(GuestError):
+        vms[0].read(SIZE - 15, 16)
+
+
+def check_round_trips(vms, ids):
+    """Many rings in a row lose nothing."""
+    vms[1].send(f"pong {ids[0]} 0 200 {WAIT_MS}")
+    minimum, median, _ = (float(value) for value in vms[0].call(f"ping {ids[1]} 0 200 {WAIT_MS}"))
+    assert vms[1].reply() == []
+    assert 0 < minimum <= median
+
+
+def test_killed_machine_is_told_and_forgotten(two):
+    """The others hear of a machine that dies, once, and go on."""
+    host, vms, ids, _ = two
+    vms[0].kill()
+    host.until_gone(ids[0])
+    assert set(host.peers) == {ids[1]}
+
+    vms[1].call("wait 1 0")  # the first one
+    vms[1].call(f"ring {ids[0]} 1")  # nobody is there: nothing happens
+    vms[1].send(f"wait 1 {WAIT_MS}")
+    host.ring(ids[1], 1)
+    assert vms[1].reply() == ["1"]
+    vms[1].write(0, b"still here")
+    assert host.map[:10] == b"still here"
+    assert vms[1].quit() == 0
+    host.until_gone(ids[1])
+    assert not host.peers
+
+
+def test_hot_plug(start):
+    """A device that is plugged into a running guest works as one that was there at boot, and its
+    unplugging is told to the others."""
+    server = start.server(n_vectors=2)
+    host = start.peer(server)
+    vm = start.vm(vectors=2, ports=1)
+    vm.ready()
+    vm.call("load")
+    assert vm.call("list") == []
+    vm.plug(server.socket)
+    host.until(lambda: len(host.peers) == 1)
+    (peer,) = host.peers
+    host.until_told(peer)
+
+    opened = open_plugged(vm)
+    assert opened == [str(peer), "2", str(SIZE), "1", "1"]
+    for vector in range(2):
+        assert vm.call(f"wait {vector} 0") == ["1"]
+        vm.send(f"wait {vector} {WAIT_MS}")
+        host.ring(peer, vector)
+        assert vm.reply() == ["1"]
+        vm.call(f"ring {host.id} {vector}")
+        assert host.wait(vector) == 1
+    host.map[:4] = b"plug"
+    assert vm.read(0, 4) == b"plug"
+
+    vm.call("close")
+    vm.call("unbind")
+    vm.unplug()
+    host.until_gone(peer)
+    assert vm.call("list") == []
+
+
+def open_plugged(vm):
+    """Waits for the guest's kernel to find the device, binds and opens it."""
+    vm.call(f"appear {WAIT_MS}")
+    vm.call("bind")
+    return vm.call("open")
