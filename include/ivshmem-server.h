@@ -106,6 +106,8 @@ typedef struct IvshmemServerConfig {
     unsigned n_vectors; /**< per client, 1 to IVSHMEM_SERVER_MAX_VECTORS */
     bool verbose;       /**< lines on standard output, unless `log` is set */
 
+    unsigned n_ids;               /**< IDs are below this, for guests with small tables of peers;
+                                       default and most: 65536 */
     unsigned max_clients;         /**< 0 (default): what RLIMIT_NOFILE allows */
     unsigned max_clients_per_uid; /**< 0 (default): as many as there may be in all */
     unsigned backlog;             /**< connections that may wait for accept; default 4096 */

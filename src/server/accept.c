@@ -50,9 +50,10 @@ static void set_polled(ServerCore *core, bool polled)
 {
     struct epoll_event event = {.events = polled ? EPOLLIN : 0, .data.u64 = EVENT_LISTENER};
 
-    /* Modifying what is there needs no memory: this does not fail. */
-    (void)sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_MOD, core->listener.fd, &event);
-    core->accept.waiting = !polled;
+    if (sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_MOD, core->listener.fd, &event) == 0)
+        core->accept.waiting = !polled;
+    else if (polled)
+        timers_set(&core->timers, TIMER_ACCEPT, timers_now() + ACCEPT_LATER);
 }
 
 void accept_resume(ServerCore *core)

@@ -14,8 +14,6 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#define IDS_WARN_AT (WIRE_N_IDS / 10 * 8) /* of those that are in use or known to somebody */
-
 const char *client_describe(int error)
 {
     return error == -EPIPE || error == -ECONNRESET ? NULL : strerror(-error);
@@ -81,12 +79,14 @@ static void warn_of_few_ids(ServerCore *core)
 {
     uint32_t n = core->ids.n_taken;
 
-    if (n >= IDS_WARN_AT && !core->ids_warned)
+    uint32_t warn_at = core->ids.n / 10 * 8;
+
+    if (n >= warn_at && !core->ids_warned)
         core_log(core->server, LOG_WARNING,
                  "%u of %u IDs are used up by clients that have stayed while others came and went; "
                  "restarting the oldest clients frees them",
-                 n, (unsigned)WIRE_N_IDS);
-    core->ids_warned = n >= IDS_WARN_AT || (core->ids_warned && n >= IDS_WARN_AT / 2);
+                 n, core->ids.n);
+    core->ids_warned = n >= warn_at || (core->ids_warned && n >= warn_at / 2);
 }
 
 static int32_t choose_id(ServerCore *core)

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int ids_new(Ids *ids)
+int ids_new(Ids *ids, uint32_t n)
 {
-    *ids = (Ids){.known = calloc(WIRE_N_IDS, sizeof(*ids->known))};
+    *ids = (Ids){.n = n, .known = calloc(n, sizeof(*ids->known))};
     return ids->known ? 0 : -ENOMEM;
 }
 
@@ -18,16 +18,16 @@ void ids_free(Ids *ids)
 
 int32_t ids_lowest_unknown(const Ids *ids)
 {
-    uint32_t id = bitmap_first_clear(ids->taken, WIRE_N_IDS);
+    uint32_t id = bitmap_first_clear(ids->taken, ids->n);
 
-    return id < WIRE_N_IDS ? (int32_t)id : STATE_NO_ID;
+    return id < ids->n ? (int32_t)id : STATE_NO_ID;
 }
 
 int32_t ids_least_known(const Ids *ids, const State *state)
 {
     int32_t best = STATE_NO_ID;
 
-    for (uint32_t id = 0; id < WIRE_N_IDS; id++)
+    for (uint32_t id = 0; id < ids->n; id++)
         if (!bitmap_test(state->present, id) &&
             (best == STATE_NO_ID || ids->known[id] < ids->known[best]))
             best = (int32_t)id;

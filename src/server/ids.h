@@ -17,13 +17,14 @@
 #include "server/state.h"
 
 typedef struct Ids {
+    uint32_t n;      /* IDs that there are: those below it */
     uint32_t *known; /* [WIRE_N_IDS]: clients whose view of it is not unknown */
     uint64_t taken[BITMAP_WORDS(WIRE_N_IDS)]; /* known to somebody */
     uint32_t n_taken;
 } Ids;
 
 /** @return 0 or -ENOMEM */
-int ids_new(Ids *ids);
+int ids_new(Ids *ids, uint32_t n);
 void ids_free(Ids *ids);
 
 /** The lowest ID that nobody has heard of, or STATE_NO_ID. */

@@ -60,6 +60,7 @@ void ivshmem_server_config_init(IvshmemServerConfig *config)
         .shm_path = "ivshmem",
         .shm_size = 4 << 20,
         .n_vectors = 1,
+        .n_ids = WIRE_N_IDS,
         .backlog = DEFAULT_BACKLOG,
     };
 }
@@ -99,6 +100,9 @@ static int check_config(IvshmemServer *server, const IvshmemServerConfig *config
         return core_fail(server, config->n_vectors < 1 ? -EINVAL : -ERANGE,
                          "%u vectors are not possible; 1 to %d are", config->n_vectors,
                          IVSHMEM_SERVER_MAX_VECTORS);
+    if (config->n_ids < 1 || config->n_ids > WIRE_N_IDS)
+        return core_fail(server, -ERANGE, "%u IDs are not possible; 1 to %d are", config->n_ids,
+                         WIRE_N_IDS);
     r = region_size(config->shm_size, &rounded);
     if (r < 0 || rounded > SIZE_MAX)
         return core_fail(server, r < 0 ? r : -ERANGE,
@@ -181,7 +185,8 @@ static int core_prepare(ServerCore *core)
     if (wanted && wanted < most)
         most = wanted;
     if ((r = state_new(&core->state, most, server->n_vectors)) < 0 ||
-        (r = ids_new(&core->ids)) < 0 || (r = outbox_new(&core->outbox, most)) < 0)
+        (r = ids_new(&core->ids, server->config_.n_ids)) < 0 ||
+        (r = outbox_new(&core->outbox, most)) < 0)
         return r;
     return peers_new(&core->peers, most);
 }
@@ -339,5 +344,5 @@ unsigned ivshmem_server_max_clients(const IvshmemServer *server)
 
 unsigned ivshmem_server_ids_left(const IvshmemServer *server)
 {
-    return server->core_ ? WIRE_N_IDS - server->core_->ids.n_taken : 0;
+    return server->core_ ? server->core_->ids.n - server->core_->ids.n_taken : 0;
 }
