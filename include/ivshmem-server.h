@@ -92,7 +92,28 @@ typedef enum IvshmemServerRefusal {
     IVSHMEM_SERVER_REFUSED_NO_MEMORY, /**< the kernel is out of memory */
     IVSHMEM_SERVER_REFUSED_UID_LIMIT, /**< its user has max_clients_per_uid already */
     IVSHMEM_SERVER_REFUSED_NO_ID,     /**< every ID is in use */
+    IVSHMEM_SERVER_REFUSED_POLICY,    /**< the admit callback said so */
+    IVSHMEM_SERVER_REFUSED_READ_ONLY, /**< the memory cannot be opened again for reading only */
 } IvshmemServerRefusal;
+
+/** Who wants to connect: as of his connect(), from the kernel. */
+typedef struct IvshmemServerCredentials {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+    const gid_t *groups; /**< supplementary ones; valid during the call */
+    size_t n_groups;
+} IvshmemServerCredentials;
+
+/** What a client may do. */
+typedef enum IvshmemServerAdmission {
+    IVSHMEM_SERVER_REFUSE,
+    IVSHMEM_SERVER_ADMIT,
+    /** It gets the memory's fd for reading only. QEMU's device cannot use that. The grant holds
+     *  against clients of another user than the memory's that lack CAP_DAC_OVERRIDE: others can
+     *  open the memory again through /proc. */
+    IVSHMEM_SERVER_ADMIT_READ_ONLY,
+} IvshmemServerAdmission;
 
 /**
  * What a server can be told, with ivshmem_server_config_init() for the defaults. A callback may
@@ -102,9 +123,16 @@ typedef struct IvshmemServerConfig {
     const char *unix_sock_path;
     IvshmemServerMemory memory;
     const char *shm_path;
-    uint64_t shm_size;  /**< bytes; rounded up to a power of two (a PCI BAR), at least a page */
-    unsigned n_vectors; /**< per client, 1 to IVSHMEM_SERVER_MAX_VECTORS */
-    bool verbose;       /**< lines on standard output, unless `log` is set */
+    uint64_t shm_size; /**< bytes; rounded up to a power of two (a PCI BAR), at least a page */
+    bool no_reserve;   /**< do not reserve the memory's pages: one that is missing later kills
+                            whoever touches it (SIGBUS) */
+    uint64_t huge_page_size; /**< of a memfd, in bytes: 2 MiB, 1 GiB, ...; 0 (default): none */
+    uid_t memory_uid;        /**< who is to own a memory that is made; (uid_t)-1 (default): we */
+    int socket_mode;         /**< -1 (default): 0777 less the umask */
+    uid_t socket_uid;        /**< (uid_t)-1 (default): we */
+    gid_t socket_gid;        /**< (gid_t)-1 (default): ours */
+    unsigned n_vectors;      /**< per client, 1 to IVSHMEM_SERVER_MAX_VECTORS */
+    bool verbose;            /**< lines on standard output, unless `log` is set */
 
     unsigned n_ids;               /**< IDs are below this, for guests with small tables of peers;
                                        default and most: 65536 */
@@ -121,6 +149,10 @@ typedef struct IvshmemServerConfig {
     void (*peer_connected)(void *opaque, IvshmemServer *server, const IvshmemServerPeer *peer);
     /** The peer is gone when this returns; its ID and credentials can still be read. */
     void (*peer_left)(void *opaque, IvshmemServer *server, const IvshmemServerPeer *peer);
+    /** Whether a client may come in; it has cost nothing yet. NULL (default): everybody may whom
+     *  the socket's mode lets connect. */
+    IvshmemServerAdmission (*admit)(void *opaque, const IvshmemServer *server,
+                                    const IvshmemServerCredentials *who);
     void (*client_refused)(void *opaque, IvshmemServer *server, IvshmemServerRefusal reason,
                            pid_t pid, uid_t uid, gid_t gid);
 } IvshmemServerConfig;

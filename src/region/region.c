@@ -4,10 +4,12 @@
 #include "util/cleanup.h"
 #include "util/size.h"
 #include "util/sys.h"
+#include "util/trust.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <linux/memfd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -45,9 +47,21 @@ static uint64_t available_memory(void)
     return found ? kib * 1024 : UINT64_MAX;
 }
 
-/* Gives the new memory its size and reserves its pages. */
-static int allocate(int fd, uint64_t size, const char *what, ErrorText *error)
+static int reserve(int fd, const RegionSpec *spec, const char *what, ErrorText *error)
 {
+    char wanted[SIZE_TEXT_MAX];
+
+    if (spec->no_reserve || sys.fallocate(fd, 0, 0, (off_t)spec->size) == 0 || errno == EOPNOTSUPP)
+        return 0;
+    size_format(spec->size, wanted);
+    return error_set(error, -errno, "no room for %s: cannot reserve %s: %s", what, wanted,
+                     strerror(errno));
+}
+
+/* Gives the new memory its size and reserves its pages. */
+static int allocate(int fd, const RegionSpec *spec, const char *what, ErrorText *error)
+{
+    uint64_t size = spec->size;
     char wanted[SIZE_TEXT_MAX];
     struct statfs file_system;
     uint64_t available;
@@ -67,22 +81,28 @@ static int allocate(int fd, uint64_t size, const char *what, ErrorText *error)
         return error_set(error, -errno, "cannot give %s its size of %s: %s", what, wanted,
                          strerror(errno));
     }
-    if (sys.fallocate(fd, 0, 0, (off_t)size) < 0 && errno != EOPNOTSUPP)
-        return error_set(error, -errno, "no room for %s: cannot reserve %s: %s", what, wanted,
-                         strerror(errno));
-    return 0;
+    if (spec->owner != (uid_t)-1 && fchown(fd, spec->owner, (gid_t)-1) < 0)
+        return error_set(error, -errno, "cannot give %s to user %u: %s", what,
+                         (unsigned)spec->owner, strerror(errno));
+    return reserve(fd, spec, what, error);
 }
 
 /* Takes a POSIX object that somebody else made, if it has our size. */
-static int use_existing(Region *region, ErrorText *error)
+static int use_existing(Region *region, const RegionSpec *spec, ErrorText *error)
 {
     _cleanup_close_ int fd = shm_open(region->name, O_RDWR | O_CLOEXEC, 0);
     char has[SIZE_TEXT_MAX], wanted[SIZE_TEXT_MAX];
     struct stat found;
+    const char *why;
+    int r;
 
     if (fd < 0 || fstat(fd, &found) < 0)
         return error_set(error, -errno, "cannot open the shared memory object %s: %s", region->name,
                          strerror(errno));
+    why = trust_reason_against(&found, spec->owner);
+    if (why)
+        return error_set(error, -EPERM, "the shared memory object %s exists and %s: it is not used",
+                         region->name, why);
     if ((uint64_t)found.st_size != region->size) {
         size_format((uint64_t)found.st_size, has);
         size_format(region->size, wanted);
@@ -92,11 +112,13 @@ static int use_existing(Region *region, ErrorText *error)
             "another name, or remove /dev/shm/%s if nobody uses it",
             region->name, has, wanted, region->name + strspn(region->name, "/"));
     }
-    region->fd = fd_steal(&fd);
-    return 0;
+    r = reserve(fd, spec, region->name, error);
+    if (r == 0)
+        region->fd = fd_steal(&fd);
+    return r;
 }
 
-static int open_posix(Region *region, ErrorText *error)
+static int open_posix(Region *region, const RegionSpec *spec, ErrorText *error)
 {
     _cleanup_close_ int fd = -1;
     int r;
@@ -108,10 +130,10 @@ static int open_posix(Region *region, ErrorText *error)
     fd = shm_open(region->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, POSIX_MODE);
     if (fd < 0)
         return errno == EEXIST
-                   ? use_existing(region, error)
+                   ? use_existing(region, spec, error)
                    : error_set(error, -errno, "cannot make the shared memory object %s: %s",
                                region->name, strerror(errno));
-    r = allocate(fd, region->size, region->name, error);
+    r = allocate(fd, spec, region->name, error);
     if (r < 0) {
         (void)shm_unlink(region->name);
         return r;
@@ -121,7 +143,7 @@ static int open_posix(Region *region, ErrorText *error)
     return 0;
 }
 
-static int open_directory(Region *region, ErrorText *error)
+static int open_directory(Region *region, const RegionSpec *spec, ErrorText *error)
 {
     _cleanup_close_ int fd = open(region->name, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     int r;
@@ -129,23 +151,28 @@ static int open_directory(Region *region, ErrorText *error)
     if (fd < 0)
         return error_set(error, -errno, "cannot make a file in the directory %s: %s", region->name,
                          strerror(errno));
-    r = allocate(fd, region->size, region->name, error);
+    r = allocate(fd, spec, region->name, error);
     if (r == 0)
         region->fd = fd_steal(&fd);
     return r;
 }
 
-static int open_memfd(Region *region, ErrorText *error)
+static int open_memfd(Region *region, const RegionSpec *spec, ErrorText *error)
 {
-    _cleanup_close_ int fd = memfd_create(region->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    unsigned huge = spec->huge_page_size
+                        ? MFD_HUGETLB | (unsigned)__builtin_ctzll(spec->huge_page_size)
+                                            << MFD_HUGE_SHIFT
+                        : 0;
+    _cleanup_close_ int fd = memfd_create(region->name, MFD_CLOEXEC | MFD_ALLOW_SEALING | huge);
     int r;
 
     if (fd < 0)
-        return error_set(error, -errno, "cannot make a memfd: %s", strerror(errno));
+        return error_set(error, -errno, "cannot make a memfd%s: %s",
+                         huge ? " with huge pages of that size" : "", strerror(errno));
     /* Born with 0777, it could be opened again for writing by whoever holds it for reading. */
     if (fchmod(fd, MEMFD_MODE) < 0)
         return error_set(error, -errno, "cannot set the mode of a memfd: %s", strerror(errno));
-    r = allocate(fd, region->size, "the memfd", error);
+    r = allocate(fd, spec, "the memfd", error);
     if (r < 0)
         return r;
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
@@ -154,20 +181,30 @@ static int open_memfd(Region *region, ErrorText *error)
     return 0;
 }
 
-int region_open(Region *region, RegionKind kind, const char *name, uint64_t size, ErrorText *error)
+int region_open(Region *region, const RegionSpec *spec, ErrorText *error)
 {
-    static int (*const openers[])(Region *, ErrorText *) = {
+    static int (*const openers[])(Region *, const RegionSpec *, ErrorText *) = {
         [REGION_POSIX] = open_posix,
         [REGION_DIRECTORY] = open_directory,
         [REGION_MEMFD] = open_memfd,
     };
 
-    *region = (Region){.kind = kind, .size = size, .fd = -1};
-    if (strlen(name) >= sizeof(region->name))
+    *region = (Region){.kind = spec->kind, .size = spec->size, .fd = -1};
+    if (strlen(spec->name) >= sizeof(region->name))
         return error_set(error, -ENAMETOOLONG, "the name of the memory has more than %zu bytes",
                          sizeof(region->name) - 1);
-    strcpy(region->name, name);
-    return openers[kind](region, error);
+    strcpy(region->name, spec->name);
+    return openers[spec->kind](region, spec, error);
+}
+
+int region_open_again(const Region *region, bool read_only)
+{
+    char path[sizeof("/proc/self/fd/") + 16];
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", region->fd);
+    fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }
 
 void region_close(Region *region)

@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 typedef enum RegionKind {
     REGION_POSIX,     /* a POSIX shared memory object with a name */
@@ -30,18 +31,38 @@ typedef struct Region {
     bool made;           /* the object was made by us, so it is ours to remove */
 } Region;
 
+/** What is to be opened or made. */
+typedef struct RegionSpec {
+    RegionKind kind;
+    const char *name;
+    uint64_t size;           /* as region_size() gives it */
+    bool no_reserve;         /* do not reserve the pages */
+    uint64_t huge_page_size; /* of a memfd; 0: none */
+    uid_t owner;             /* of what is made; (uid_t)-1: we */
+} RegionSpec;
+
 /** The size that a region of at least this many bytes has. @return 0, -EINVAL for 0, -ERANGE */
 int region_size(uint64_t size, uint64_t *out);
 
 /**
  * Opens or makes the memory.
  *
- * @param size  as region_size() gives it
- * @return 0, or a negative errno with error->text set and nothing left behind: -EEXIST for a POSIX
- *         object that exists with another size (it is never resized), -ENOMEM and -ENOSPC if there
- * is no room, -EINVAL for a name that cannot be one
+ * A POSIX object that exists already is used if it has the size, and cannot have been put there by
+ * somebody else.
+ *
+ * @return 0, or a negative errno with error->text set and nothing left behind: -EEXIST for an
+ * object of another size (it is never resized), -EPERM for one that is not to be trusted, -ENOMEM
+ *         and -ENOSPC if there is no room, -EINVAL for a name that cannot be one
  */
-int region_open(Region *region, RegionKind kind, const char *name, uint64_t size, ErrorText *error);
+int region_open(Region *region, const RegionSpec *spec, ErrorText *error);
+
+/**
+ * Opens the memory once more, so that whoever gets this descriptor can change the flags and the
+ * offset of nobody else's.
+ *
+ * @return an fd of the caller's, or a negative errno (-EACCES: the object is another user's)
+ */
+int region_open_again(const Region *region, bool read_only);
 
 /** Closes the memory and removes the name that region_open() made. Takes one that is not open. */
 void region_close(Region *region);

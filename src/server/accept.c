@@ -3,6 +3,7 @@
 
 #include "server/client.h"
 #include "server/core.h"
+#include "server/credentials.h"
 #include "util/cleanup.h"
 #include "util/sys.h"
 
@@ -19,6 +20,8 @@ static const char *const refusals[] = {
     [IVSHMEM_SERVER_REFUSED_NO_MEMORY] = "out of memory",
     [IVSHMEM_SERVER_REFUSED_UID_LIMIT] = "its user has as many clients as it may",
     [IVSHMEM_SERVER_REFUSED_NO_ID] = "every ID is in use",
+    [IVSHMEM_SERVER_REFUSED_POLICY] = "it is not among those who may connect",
+    [IVSHMEM_SERVER_REFUSED_READ_ONLY] = "the memory cannot be opened for reading only",
 };
 
 /* How many descriptors are open. They are below one more than the highest, and mostly dense. */
@@ -68,29 +71,20 @@ static void wait_until(ServerCore *core, int64_t when)
     timers_set(&core->timers, TIMER_ACCEPT, when);
 }
 
-static void refuse(ServerCore *core, IvshmemServerRefusal reason, const struct ucred *who,
-                   unsigned limit)
+static void refuse(ServerCore *core, IvshmemServerRefusal reason,
+                   const IvshmemServerCredentials *who, unsigned limit)
 {
     IvshmemServer *server = core->server;
+    char command[COMMAND_SIZE], value[16] = "";
 
     if (limit)
-        core_log(server, LOG_WARNING, "client refused (pid %d, uid %u): %s (%u)", (int)who->pid,
-                 (unsigned)who->uid, refusals[reason], limit);
-    else
-        core_log(server, LOG_WARNING, "client refused (pid %d, uid %u): %s", (int)who->pid,
-                 (unsigned)who->uid, refusals[reason]);
+        (void)snprintf(value, sizeof(value), " (%u)", limit);
+    credentials_command(who->pid, command);
+    core_log(server, LOG_WARNING, "client refused (%s, pid %d, uid %u, gid %u): %s%s", command,
+             (int)who->pid, (unsigned)who->uid, (unsigned)who->gid, refusals[reason], value);
     if (server->config_.client_refused)
         server->config_.client_refused(server->config_.opaque, server, reason, who->pid, who->uid,
                                        who->gid);
-}
-
-static struct ucred credentials(int sock)
-{
-    struct ucred who = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
-    socklen_t length = sizeof(who);
-
-    (void)getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &length);
-    return who;
 }
 
 /* Launchers probe a socket by connecting and hanging up; such a connection costs no ID. One that
@@ -102,48 +96,75 @@ static bool is_gone(int sock)
     return recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 
-static void take_client(ServerCore *core, int sock)
+static IvshmemServerRefusal refusal_of(int error)
+{
+    switch (error) {
+    case -ENOSPC:
+        return IVSHMEM_SERVER_REFUSED_NO_ID;
+    case -ENOMEM:
+        return IVSHMEM_SERVER_REFUSED_NO_MEMORY;
+    case -EACCES:
+        return IVSHMEM_SERVER_REFUSED_READ_ONLY;
+    default:
+        return IVSHMEM_SERVER_REFUSED_NO_FD;
+    }
+}
+
+/* Lets the client in, or turns it away before it has cost anything. The socket is taken over. */
+static void admit(ServerCore *core, int sock, const IvshmemServerCredentials *who)
 {
     const IvshmemServerConfig *config = &core->server->config_;
-    struct ucred who = credentials(sock);
+    _cleanup_close_ int owned = sock;
+    IvshmemServerAdmission admission =
+        config->admit ? config->admit(config->opaque, core->server, who) : IVSHMEM_SERVER_ADMIT;
+    unsigned most = core->state.header->max_clients;
     int r;
+
+    if (admission == IVSHMEM_SERVER_REFUSE) {
+        refuse(core, IVSHMEM_SERVER_REFUSED_POLICY, who, 0);
+        return;
+    }
+    if (config->max_clients_per_uid &&
+        uids_count(&core->uids, who->uid) >= config->max_clients_per_uid) {
+        refuse(core, IVSHMEM_SERVER_REFUSED_UID_LIMIT, who, config->max_clients_per_uid);
+        return;
+    }
+    r = client_open(core, fd_steal(&owned), who, admission == IVSHMEM_SERVER_ADMIT_READ_ONLY);
+    if (r < 0)
+        refuse(core, refusal_of(r), who, 0);
+    else if (core->state.header->n_clients == most)
+        core_log(core->server, LOG_WARNING,
+                 "the limit of %u clients is reached by pid %d, uid %u: more wait until one leaves",
+                 most, (int)who->pid, (unsigned)who->uid);
+}
+
+static void take_client(ServerCore *core, int sock)
+{
+    Credentials credentials;
 
     core_log(core->server, LOG_DEBUG, "accept()=%d", sock);
     if (is_gone(sock)) {
         fd_close(sock);
         return;
     }
-    if (config->max_clients_per_uid &&
-        uids_count(&core->uids, who.uid) >= config->max_clients_per_uid) {
-        fd_close(sock);
-        refuse(core, IVSHMEM_SERVER_REFUSED_UID_LIMIT, &who, config->max_clients_per_uid);
-        return;
-    }
-    r = client_open(core, sock, &who);
-    if (r < 0)
-        refuse(core,
-               r == -ENOSPC   ? IVSHMEM_SERVER_REFUSED_NO_ID
-               : r == -ENOMEM ? IVSHMEM_SERVER_REFUSED_NO_MEMORY
-                              : IVSHMEM_SERVER_REFUSED_NO_FD,
-               &who, 0);
-    else if (core->state.header->n_clients == core->state.header->max_clients)
-        core_log(core->server, LOG_WARNING,
-                 "the limit of %u clients is reached by pid %d, uid %u: more wait until one leaves",
-                 core->state.header->max_clients, (int)who.pid, (unsigned)who.uid);
+    credentials_get(&credentials, sock);
+    admit(core, sock, &credentials.who);
+    credentials_free(&credentials);
 }
 
 /* Out of descriptors: turns one client away with the one that is kept for it. */
 static void refuse_with_reserve(ServerCore *core)
 {
-    struct ucred who;
+    Credentials credentials;
     int sock;
 
     core->reserve_fd = fd_close(core->reserve_fd);
     sock = sys.accept4(core->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (sock >= 0) {
-        who = credentials(sock);
+        credentials_get(&credentials, sock);
         fd_close(sock);
-        refuse(core, IVSHMEM_SERVER_REFUSED_NO_FD, &who, 0);
+        refuse(core, IVSHMEM_SERVER_REFUSED_NO_FD, &credentials.who, 0);
+        credentials_free(&credentials);
     } else if (errno != EAGAIN) {
         wait_until(core, timers_now() + ACCEPT_LATER);
     }

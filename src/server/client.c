@@ -111,7 +111,8 @@ static int64_t wall_clock(void)
 }
 
 /* The client becomes part of the world. */
-static void join(ServerCore *core, uint32_t slot, int sock, uint32_t id, const struct ucred *who)
+static void join(ServerCore *core, uint32_t slot, int sock, uint32_t id,
+                 const IvshmemServerCredentials *who, bool read_only)
 {
     State *state = &core->state;
     Client *client = &state->clients[slot];
@@ -119,6 +120,7 @@ static void join(ServerCore *core, uint32_t slot, int sock, uint32_t id, const s
     client->sock_fd = sock;
     client->id = (int32_t)id;
     client->n_vectors = core->server->n_vectors;
+    client->read_only = read_only;
     client->pid = who->pid;
     client->uid = who->uid;
     client->gid = who->gid;
@@ -131,13 +133,21 @@ static void join(ServerCore *core, uint32_t slot, int sock, uint32_t id, const s
     outbox_add(&core->outbox, slot);
 }
 
+static int try_read_only(const Region *region)
+{
+    int fd = region_open_again(region, true);
+
+    fd_close(fd);
+    return fd < 0 ? fd : 0;
+}
+
 /* Everything that can fail before the client is part of the world. Undoes what it did if so. */
-static int prepare(ServerCore *core, uint32_t slot, int sock, uid_t uid)
+static int prepare(ServerCore *core, uint32_t slot, int sock, uid_t uid, bool read_only)
 {
     uint32_t n_vectors = core->server->n_vectors;
-    int r = make_eventfds(&core->state, slot, n_vectors);
+    int r = read_only ? try_read_only(&core->region) : 0;
 
-    if (r < 0)
+    if (r < 0 || (r = make_eventfds(&core->state, slot, n_vectors)) < 0)
         return r;
     r = uids_add(&core->uids, uid);
     if (r == 0) {
@@ -169,7 +179,7 @@ static void publish(ServerCore *core, uint32_t slot)
         server->config_.peer_connected(server->config_.opaque, server, peer);
 }
 
-int client_open(ServerCore *core, int sock, const struct ucred *who)
+int client_open(ServerCore *core, int sock, const IvshmemServerCredentials *who, bool read_only)
 {
     _cleanup_close_ int owned = sock;
     uint32_t slot = state_take_slot(&core->state);
@@ -178,7 +188,7 @@ int client_open(ServerCore *core, int sock, const struct ucred *who)
 
     if (slot == STATE_NO_SLOT)
         return -EMFILE;
-    r = prepare(core, slot, sock, who->uid);
+    r = prepare(core, slot, sock, who->uid, read_only);
     if (r < 0) {
         state_drop_slot(&core->state, slot);
         return r;
@@ -190,7 +200,7 @@ int client_open(ServerCore *core, int sock, const struct ucred *who)
         state_drop_slot(&core->state, slot);
         return -ENOSPC;
     }
-    join(core, slot, fd_steal(&owned), (uint32_t)id, who);
+    join(core, slot, fd_steal(&owned), (uint32_t)id, who, read_only);
     publish(core, slot);
     setup_began(core, slot);
     r = outbox_send(core, slot);

@@ -2,19 +2,22 @@
 /* The life of a client: from an accepted connection to its end. */
 #pragma once
 
+#include "ivshmem-server.h"
+
 #include <stdint.h>
-#include <sys/socket.h>
 
 struct ServerCore;
 
 /**
  * Makes a client of a connection: a slot, eventfds, an ID, and its first three messages, at once.
  *
- * @param sock  taken over, also on failure
+ * @param sock       taken over, also on failure
+ * @param read_only  it gets the memory for reading only
  * @return 0, or a negative errno, and the client has been closed without a trace: -EMFILE, -ENFILE,
- *         -ENOMEM, -ENOSPC (no ID left)
+ *         -ENOMEM, -ENOSPC (no ID left), -EACCES (the memory cannot be opened for reading only)
  */
-int client_open(struct ServerCore *core, int sock, const struct ucred *who);
+int client_open(struct ServerCore *core, int sock, const IvshmemServerCredentials *who,
+                bool read_only);
 
 /** Ends a client's connection; everybody else is going to be told. `why` is for the
  *  log; NULL if it hung up. */

@@ -3,6 +3,7 @@
 
 #include "util/address.h"
 #include "util/cleanup.h"
+#include "util/trust.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,8 +12,10 @@
 
 #define LOCK_SUFFIX ".lock"
 
-static int take_lock(Listener *listener, ErrorText *error)
+static int take_lock(Listener *listener, const ListenerSpec *spec, ErrorText *error)
 {
+    struct stat found;
+    const char *why;
     char path[PATH_MAX + sizeof(LOCK_SUFFIX)];
     _cleanup_close_ int fd = -1;
 
@@ -20,6 +23,12 @@ static int take_lock(Listener *listener, ErrorText *error)
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return error_set(error, -errno, "cannot open the lock file %s: %s", path, strerror(errno));
+    if (fstat(fd, &found) < 0)
+        return error_set(error, -errno, "cannot look at the lock file %s: %s", path,
+                         strerror(errno));
+    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->uid) : "is not a file";
+    if (why)
+        return error_set(error, -EPERM, "the lock file %s %s: it is not used", path, why);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK
                    ? error_set(error, -EADDRINUSE, "another server listens at %s (it holds %s)",
@@ -43,9 +52,10 @@ static int is_live(const struct sockaddr_un *address)
 
 /* Makes sure that nothing is at the path: a dead server's socket is removed, all else is refused.
  */
-static int clear_path(const struct sockaddr_un *address, ErrorText *error)
+static int clear_path(const struct sockaddr_un *address, const ListenerSpec *spec, ErrorText *error)
 {
     struct stat found;
+    const char *why;
     int r;
 
     if (lstat(address->sun_path, &found) < 0)
@@ -61,50 +71,73 @@ static int clear_path(const struct sockaddr_un *address, ErrorText *error)
     if (r < 0)
         return error_set(error, r, "cannot tell whether a server listens at %s: %s",
                          address->sun_path, strerror(-r));
+    why = trust_reason_against(&found, spec->uid);
+    if (why)
+        return error_set(error, -EPERM, "the dead server's socket %s %s: it is left alone",
+                         address->sun_path, why);
     if (unlink(address->sun_path) < 0 && errno != ENOENT)
         return error_set(error, -errno, "cannot remove the dead server's socket %s: %s",
                          address->sun_path, strerror(errno));
     return 0;
 }
 
-static int bind_and_listen(Listener *listener, const struct sockaddr_un *address, int backlog,
-                           ErrorText *error)
+/* Gives the socket at the path its owner and mode. */
+static int set_rights(Listener *listener, const ListenerSpec *spec)
 {
-    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    _cleanup_close_ int fd = open(listener->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    char itself[sizeof("/proc/self/fd/") + 16];
     struct stat made;
 
-    if (fd < 0)
+    if (fd < 0 || fstat(fd, &made) < 0)
+        return -errno;
+    listener->device = made.st_dev;
+    listener->inode = made.st_ino;
+    if ((spec->uid != (uid_t)-1 || spec->gid != (gid_t)-1) &&
+        fchownat(fd, "", spec->uid, spec->gid, AT_EMPTY_PATH) < 0)
+        return -errno;
+    (void)snprintf(itself, sizeof(itself), "/proc/self/fd/%d", fd);
+    return spec->mode >= 0 && chmod(itself, (mode_t)spec->mode) < 0 ? -errno : 0;
+}
+
+/* A socket inherits its mode from the one that it is bound from, less the umask (unix_bind_bsd() in
+ * net/unix/af_unix.c); and it takes no connection before listen(). */
+static int bind_and_listen(Listener *listener, const ListenerSpec *spec,
+                           const struct sockaddr_un *address, ErrorText *error)
+{
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int r;
+
+    if (fd < 0 || (spec->mode >= 0 && fchmod(fd, 0) < 0))
         return error_set(error, -errno, "cannot make a socket: %s", strerror(errno));
     if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
         return error_set(error, -errno, "cannot bind the socket %s: %s", address->sun_path,
                          strerror(errno));
-    if (listen(fd, backlog) < 0 || lstat(address->sun_path, &made) < 0) {
-        int r = -errno;
-
+    r = set_rights(listener, spec);
+    if (r == 0 && listen(fd, spec->backlog) < 0)
+        r = -errno;
+    if (r < 0) {
         (void)unlink(address->sun_path);
         return error_set(error, r, "cannot listen at %s: %s", address->sun_path, strerror(-r));
     }
-    listener->device = made.st_dev;
-    listener->inode = made.st_ino;
     listener->fd = fd_steal(&fd);
     return 0;
 }
 
-int listener_open(Listener *listener, const char *path, int backlog, ErrorText *error)
+int listener_open(Listener *listener, const ListenerSpec *spec, ErrorText *error)
 {
     struct sockaddr_un address;
-    int r = address_of_path(path, &address);
+    int r = address_of_path(spec->path, &address);
 
     *listener = (Listener){.fd = -1, .lock_fd = -1};
     if (r < 0)
         return error_set(error, r, "the socket path %s has %zu bytes; at most %zu are possible",
-                         path, strlen(path), sizeof(address.sun_path) - 1);
-    (void)snprintf(listener->path, sizeof(listener->path), "%s", path);
-    r = take_lock(listener, error);
+                         spec->path, strlen(spec->path), sizeof(address.sun_path) - 1);
+    (void)snprintf(listener->path, sizeof(listener->path), "%s", spec->path);
+    r = take_lock(listener, spec, error);
     if (r == 0)
-        r = clear_path(&address, error);
+        r = clear_path(&address, spec, error);
     if (r == 0)
-        r = bind_and_listen(listener, &address, backlog, error);
+        r = bind_and_listen(listener, spec, &address, error);
     if (r < 0)
         listener_close(listener);
     return r;

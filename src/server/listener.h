@@ -23,13 +23,22 @@ typedef struct Listener {
     ino_t inode;
 } Listener;
 
+/** What is to be listened at, and who may connect by the file's mode. */
+typedef struct ListenerSpec {
+    const char *path;
+    int backlog;
+    int mode;  /* -1: 0777 less the umask, as QEMU's */
+    uid_t uid; /* (uid_t)-1: we */
+    gid_t gid; /* (gid_t)-1: ours */
+} ListenerSpec;
+
 /**
- * Locks the path, removes a dead server's socket from it, binds and listens. The socket's mode is
- * 0777 less the umask, as QEMU's.
+ * Locks the path, removes a dead server's socket from it, binds and listens. Nobody can connect
+ * before the socket has its owner and mode.
  *
  * @return 0, or a negative errno with error->text set and nothing changed but the lock file
  */
-int listener_open(Listener *listener, const char *path, int backlog, ErrorText *error);
+int listener_open(Listener *listener, const ListenerSpec *spec, ErrorText *error);
 
 /** Removes the socket, if it is still ours, and lets go of the path. Takes one that is not open. */
 void listener_close(Listener *listener);

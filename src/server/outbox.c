@@ -4,6 +4,7 @@
 #include "server/client.h"
 #include "server/core.h"
 #include "server/world.h"
+#include "util/cleanup.h"
 #include "util/sys.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@ int outbox_new(Outbox *outbox, uint32_t n_slots)
 {
     size_t words = BITMAP_WORDS(n_slots);
 
-    *outbox = (Outbox){.n_slots = n_slots, .ready = calloc(3 * words, sizeof(uint64_t))};
+    *outbox =
+        (Outbox){.n_slots = n_slots, .memory_fd = -1, .ready = calloc(3 * words, sizeof(uint64_t))};
     if (!outbox->ready)
         return -ENOMEM;
     outbox->blocked = outbox->ready + words;
@@ -94,6 +96,15 @@ void outbox_unblock(ServerCore *core, uint32_t slot)
         move(&core->outbox, slot, core->outbox.ready);
 }
 
+/* Opens the memory for this client alone, so that the flags and the offset of the description are
+ * nobody else's. Where that is not permitted (the object is another user's) all share ours; but one
+ * that may only read never gets that. */
+static int open_memory(ServerCore *core, const Client *client)
+{
+    core->outbox.memory_fd = region_open_again(&core->region, client->read_only);
+    return core->outbox.memory_fd < 0 && client->read_only ? core->outbox.memory_fd : 0;
+}
+
 /* The message of a step. Gives the descriptor that goes with it, or -1. */
 static int encode(const ServerCore *core, uint32_t slot, const Step *step, uint8_t *bytes)
 {
@@ -104,7 +115,9 @@ static int encode(const ServerCore *core, uint32_t slot, const Step *step, uint8
         wire_encode(bytes, step->n == 0   ? WIRE_PROTOCOL_VERSION
                            : step->n == 1 ? state->clients[slot].id
                                           : WIRE_MEMORY);
-        return step->n == 2 ? core->region.fd : -1;
+        if (step->n < 2)
+            return -1;
+        return core->outbox.memory_fd < 0 ? core->region.fd : core->outbox.memory_fd;
     case STEP_VECTOR:
         wire_encode(bytes, step->id);
         return state_eventfds(state, world_holder(state, step->id))[step->n];
@@ -159,6 +172,8 @@ static int handle_failure(ServerCore *core, uint32_t slot, int error)
         core->flight.limited = true;
         put_off(core, slot);
         return 0;
+    case -EMFILE:
+    case -ENFILE:
     case -ENOBUFS:
     case -ENOMEM:
         put_off(core, slot);
@@ -185,9 +200,12 @@ int outbox_send(ServerCore *core, uint32_t slot)
     PlanMark mark = plan_mark(&core->state, slot);
     bool first = client->hello_sent < CLIENT_HELLOS; /* never waits for others */
     uint32_t window = first ? 1 : flight_window(&core->flight, &core->state, client);
-    bool all = fill_batch(core, slot, window);
+    bool all;
     int sent;
 
+    if (first && (sent = open_memory(core, client)) < 0)
+        return handle_failure(core, slot, sent);
+    all = fill_batch(core, slot, window);
     if (outbox->batch.n == 0) {
         if (window == 0 && plan_has_news(&core->state, slot))
             park(core, slot);
@@ -196,6 +214,7 @@ int outbox_send(ServerCore *core, uint32_t slot)
         return 0;
     }
     sent = fdpass_batch_send(&outbox->batch, client->sock_fd);
+    outbox->memory_fd = fd_close(outbox->memory_fd);
     if (sent < 0 || (unsigned)sent < outbox->batch.n) {
         uint32_t taken = sent < 0 ? 0 : (uint32_t)sent;
 

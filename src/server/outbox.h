@@ -29,6 +29,7 @@ typedef struct Outbox {
     uint32_t next; /* slot at which the round goes on */
     FdpassBatch batch;
     Step steps[FDPASS_BATCH_MAX]; /* what each message of the batch says */
+    int memory_fd;                /* opened for one client, while the batch has it; -1 */
 } Outbox;
 
 /** @return 0 or -ENOMEM */

@@ -60,6 +60,10 @@ void ivshmem_server_config_init(IvshmemServerConfig *config)
         .shm_path = "ivshmem",
         .shm_size = 4 << 20,
         .n_vectors = 1,
+        .memory_uid = (uid_t)-1,
+        .socket_mode = -1,
+        .socket_uid = (uid_t)-1,
+        .socket_gid = (gid_t)-1,
         .n_ids = WIRE_N_IDS,
         .backlog = DEFAULT_BACKLOG,
     };
@@ -107,6 +111,14 @@ static int check_config(IvshmemServer *server, const IvshmemServerConfig *config
     if (r < 0 || rounded > SIZE_MAX)
         return core_fail(server, r < 0 ? r : -ERANGE,
                          "a shared memory of %" PRIu64 " bytes is not possible", config->shm_size);
+    if (config->huge_page_size) {
+        if (config->memory != IVSHMEM_SERVER_MEMORY_MEMFD)
+            return core_fail(server, -EINVAL,
+                             "only a memfd can be asked for huge pages; use a "
+                             "hugetlbfs mount as the directory instead");
+        if (rounded < config->huge_page_size)
+            rounded = config->huge_page_size;
+    }
     server->shm_size = (size_t)rounded;
     if (rounded != config->shm_size) {
         size_format(rounded, size);
@@ -196,7 +208,15 @@ static int open_memory(ServerCore *core)
     IvshmemServer *server = core->server;
     RegionKind kind = (RegionKind)server->config_.memory;
     ErrorText error;
-    int r = region_open(&core->region, kind, server->shm_path, server->shm_size, &error);
+    const RegionSpec spec = {
+        .kind = kind,
+        .name = server->shm_path,
+        .size = server->shm_size,
+        .no_reserve = server->config_.no_reserve,
+        .huge_page_size = server->config_.huge_page_size,
+        .owner = server->config_.memory_uid,
+    };
+    int r = region_open(&core->region, &spec, &error);
 
     if (r < 0)
         return core_fail(server, r, "%s", error.text);
@@ -211,12 +231,18 @@ static int open_memory(ServerCore *core)
 static int open_socket(ServerCore *core)
 {
     IvshmemServer *server = core->server;
+    const ListenerSpec spec = {
+        .path = server->unix_sock_path,
+        .backlog = (int)server->config_.backlog,
+        .mode = server->config_.socket_mode,
+        .uid = server->config_.socket_uid,
+        .gid = server->config_.socket_gid,
+    };
     ErrorText error;
     int r;
 
     core_log(server, LOG_DEBUG, "create & bind socket %s", server->unix_sock_path);
-    r = listener_open(&core->listener, server->unix_sock_path, (int)server->config_.backlog,
-                      &error);
+    r = listener_open(&core->listener, &spec, &error);
     if (r < 0)
         return core_fail(server, r, "%s", error.text);
     return 0;

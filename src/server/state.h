@@ -47,6 +47,7 @@ typedef struct Client {
     uint64_t seen;       /* changes of the world that it has been told of, or never will be */
     uint32_t unread;     /* descriptors that it has perhaps not received yet: at most these */
     bool parked;         /* its send buffer is at its smallest (flight.h) */
+    bool read_only;      /* what it gets of the memory */
     bool has_read_setup; /* as setup.h has seen it */
     pid_t pid;
     uid_t uid;

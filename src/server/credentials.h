@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Who is at the other end of a connection: as of its connect(), from the kernel. */
+#pragma once
+
+#include "ivshmem-server.h"
+
+typedef struct Credentials {
+    IvshmemServerCredentials who; /* its groups point into ours */
+    gid_t *groups;
+} Credentials;
+
+/** Never fails: what cannot be learnt is pid 0, nobody's uid and gid, and no groups. */
+void credentials_get(Credentials *credentials, int sock);
+void credentials_free(Credentials *credentials);
+
+#define COMMAND_SIZE 32 /* bytes, with the final NUL: the kernel keeps 15 */
+
+/** The name of a process's command, or "?" if it cannot be read. */
+void credentials_command(pid_t pid, char command[static COMMAND_SIZE]);

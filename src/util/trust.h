@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether a file that was found in a place where others can write (/tmp, /dev/shm) can be one of
+ * ours. Somebody else may have put it there first, to be used by us.
+ */
+#pragma once
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+/**
+ * Why a file of which this is known cannot be trusted to be its owner's alone, or NULL: it belongs
+ * to somebody who is neither us nor root nor `also` ((uid_t)-1: nobody else), others can write to
+ * it, or it has another name somewhere.
+ */
+static inline const char *trust_reason_against(const struct stat *found, uid_t also)
+{
+    if (found->st_uid != geteuid() && found->st_uid != 0 &&
+        (also == (uid_t)-1 || found->st_uid != also))
+        return "belongs to somebody else";
+    if (S_ISLNK(found->st_mode))
+        return "is a symbolic link";
+    if (!S_ISSOCK(found->st_mode) && found->st_mode & S_IWOTH)
+        return "can be written by everybody";
+    if (found->st_nlink > 1)
+        return "has a second name";
+    return NULL;
+}
