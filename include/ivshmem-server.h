@@ -16,7 +16,7 @@
 #ifndef IVSHMEM_SERVER_H
 #define IVSHMEM_SERVER_H
 
-#include <limits.h>
+#include <linux/limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
