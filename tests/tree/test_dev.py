@@ -65,29 +65,10 @@ def test_help(tree, word):
         assert f"\n  {command} " in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("words", "memfd"),
-    [
-        ([], True),
-        (["-n", "4", "-l4M"], True),
-        (["-M", "name"], False),
-        (["-Mname"], False),
-        (["-vMname"], False),
-        (["-m", "/dev/hugepages"], False),
-        (["-S", "-M"], True),
-        (["-S", "-M", "-m/x"], False),
-        (["-p/run/M.pid"], True),
-        (["--show-attach", "-vF"], True),
-        (["--", "-M"], True),
-        (["a b", ""], True),
-        (["-l"], True),
-    ],
-    ids=str,
-)
-def test_run_gives_the_users_options_last(tree, words, memfd):
+def test_run_gives_the_users_options_last(tree):
+    words = ["-M", "name", "--size=4M", "a b", ""]
     done = dev(tree, "run", *words)
-    ours = ["-F", "--memfd", "--show-attach"] if memfd else ["-F", "--show-attach"]
-    assert done.stdout.split("\n")[:-1] == ours + words
+    assert done.stdout.split("\n")[:-1] == ["-F", "--memfd", "--show-attach", *words]
     assert done.stderr == ""
     assert done.returncode == 7, "the server's status is the script's"
 
