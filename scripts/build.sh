@@ -72,8 +72,10 @@ build_asan()
         -Dc_args=-fno-sanitize-recover=all -Dtests=enabled && compile build-asan
 }
 
+# fuzz/meson.build links its programs with -fsanitize=fuzzer.
 build_fuzz()
 {
     CC=clang configure build-fuzz -Dbuildtype=debugoptimized -Db_lundef=false \
-        -Db_sanitize=address,undefined -Dfuzz=enabled -Dtests=disabled && compile build-fuzz
+        -Db_sanitize=address,undefined -Dfuzz=enabled -Dtests=disabled \
+        '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=all' && compile build-fuzz
 }

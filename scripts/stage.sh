@@ -53,7 +53,9 @@ case $1 in
         ;;
     fuzz)
         build_fuzz
-        exec /usr/bin/python3 "$root/scripts/fuzz.py" "$root/build-fuzz" --seconds 20 \
-            --junitxml "$RESULTS/fuzz.junit.xml"
+        seconds=20
+        [[ -z ${IVSHMEM_LONG:-} ]] || seconds=200
+        exec /usr/bin/python3 "$root/scripts/fuzz.py" "$root/build-fuzz" \
+            --seconds "$seconds" --junitxml "$RESULTS/fuzz.junit.xml"
         ;;
 esac
