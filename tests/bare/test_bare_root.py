@@ -156,9 +156,13 @@ def test_run_again_sets_nothing_up(bare):
     assert bare.installed() == before
 
 
-def test_check(bare):
+def test_check(bare, record_property):
     status, said = bare.run("./dev", "check", seconds=2400)
+    record_property("check", said)
     print(said)
+    stages = subprocess.check_output([sources.ROOT / "dev", "check", "--list"], text=True).split()
+    for stage in set(stages) - {"bare"}:
+        assert re.search(rf"^{stage}\b.* ok: ", said, re.MULTILINE), f"{stage} has not run"
     tally = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped", said.splitlines()[-1])
     assert tally and int(tally[1]) > 0 and tally[2] == "0"
     assert status == 0
