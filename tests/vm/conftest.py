@@ -16,10 +16,6 @@ from peer import Peer  # noqa: E402
 from serve import Server, server_program  # noqa: E402
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "long: takes minutes; left out with -m 'not long'")
-
-
 @pytest.fixture(scope="session")
 def image():
     assert shutil.which(QEMU), f"{QEMU} is missing (Debian: qemu-system-x86)"
