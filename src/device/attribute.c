@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "util/cleanup.h"
+#include "util/sys.h"
 
 int attribute_path(char path[static PATH_MAX], const char *root, const char *address,
                    const char *leaf)
@@ -25,7 +26,7 @@ int attribute_read(const char *root, const char *address, const char *leaf, char
 
     if (result < 0)
         return result;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    fd = sys.open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     n = read(fd, text, size - 1);
@@ -76,7 +77,7 @@ int attribute_link(const char *root, const char *address, const char *leaf, char
 
 int attribute_write(const char *path, const char *text)
 {
-    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = sys.open(path, O_WRONLY | O_CLOEXEC);
 
     if (fd < 0)
         return -errno;

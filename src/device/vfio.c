@@ -72,8 +72,11 @@ static int open_group(Vfio *vfio, const char *root, const char *address, int gro
         return result;
     }
     result = call(vfio->group, VFIO_GROUP_GET_STATUS, &status);
-    if (result < 0)
+    if (result < 0) {
+        log_line(log, LOG_ERR, "%s: vfio says nothing of IOMMU group %d: %s", address, group,
+                 strerror(-result));
         return result;
+    }
     if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE)) {
         log_line(log, LOG_ERR, "%s: another driver has a device of the same IOMMU group, %d",
                  address, group);
