@@ -165,6 +165,13 @@ static int take_interrupts(IvshmemDevice *device)
         device->vectors[device->n_fds] = fd;
     }
     result = vfio_vectors_on(&device->vfio, device->vectors, device->n_vectors);
+    if (result == -ENOSPC) {
+        log_line(&device->log, LOG_ERR,
+                 "%s: the kernel has no interrupts left for %u vectors (QEMU: fewer vectors=, or "
+                 "more CPUs)",
+                 device->address, device->n_vectors);
+        return result;
+    }
     if (result < 0)
         return fail(device, "cannot turn its interrupts on", result);
     device->interrupts = true;

@@ -173,7 +173,7 @@ static void test_other_faults(void **state)
     assert_refused(-EPERM, "another driver has a device of the same IOMMU group, 5");
     machine.not_viable = false;
     machine.irqs_result = 2; /* only two were to be had */
-    assert_refused(-ENOSPC, "interrupts");
+    assert_refused(-ENOSPC, "no interrupts left for 3 vectors");
     assert_int_equal(command_register(), MACHINE_COMMAND);
 }
 

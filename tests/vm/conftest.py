@@ -44,7 +44,7 @@ def start(stack, image):
             return stack.enter_context(Peer(server.socket, server.n_vectors)).setup()
 
         @staticmethod
-        def vm(*sockets, **options):
+        def vm(*sockets, image=image, **options):
             return stack.enter_context(Vm(image, *sockets, **options))
 
     return Start

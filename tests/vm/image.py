@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The guest: Debian's cloud kernel, fetched and never installed, and an initramfs of our own.
+"""The guest: a kernel of Debian's, fetched and never installed, and an initramfs of our own.
 
 The kernel's package is downloaded by apt-get and unpacked into the build folder, once. The
 initramfs holds the statically linked guest agent as /init and the modules that vfio-pci needs; it
@@ -16,7 +16,8 @@ import tempfile
 
 from serve import build_folder
 
-METAPACKAGE = "linux-image-cloud-amd64"
+CLOUD_KERNEL = "linux-image-cloud-amd64"  # boots fastest
+FULL_KERNEL = "linux-image-amd64"  # knows AMD's IOMMU too
 FETCH_TIMEOUT = 300
 
 # In the order of loading.
@@ -33,8 +34,11 @@ MODULES = [
 class Image:
     """kernel and initrd are the paths that QEMU takes."""
 
-    def __init__(self, folder=None):
-        self.folder = pathlib.Path(folder or build_folder() / "vm")
+    def __init__(self, metapackage=CLOUD_KERNEL):
+        self._metapackage = metapackage
+        self.folder = build_folder() / "vm"
+        if metapackage != CLOUD_KERNEL:
+            self.folder /= metapackage
         self.kernel = self.folder / "vmlinuz"
         self.initrd = self.folder / "initrd"
 
@@ -56,7 +60,7 @@ class Image:
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             scratch = pathlib.Path(scratch)
             # apt-get's own downloader runs as another user where there is one.
-            _run(["apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package()],
+            _run(["apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(self._metapackage)],
                  cwd=scratch)
             (package,) = scratch.glob("*.deb")
             _run(["dpkg-deb", "-x", package, scratch / "root"])
@@ -85,12 +89,12 @@ def _run(command, **more):
     return done.stdout
 
 
-def _kernel_package():
+def _kernel_package(metapackage):
     """The package that the metapackage stands for now."""
-    found = re.search(r"Depends: (linux-image-\S+-cloud-amd64)$",
-                      _run(["apt-cache", "depends", METAPACKAGE]), re.M)
+    found = re.search(r"Depends: (linux-image-\S+-amd64)$",
+                      _run(["apt-cache", "depends", metapackage]), re.M)
     if not found:
-        raise RuntimeError(f"apt knows no {METAPACKAGE}; does it need an apt-get update?")
+        raise RuntimeError(f"apt knows no {metapackage}; does it need an apt-get update?")
     return found[1]
 
 

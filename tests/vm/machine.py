@@ -25,7 +25,7 @@ from qmp import Qmp
 QEMU = os.environ.get("IVSHMEM_QEMU", "qemu-system-x86_64")
 BOOT_TIMEOUT = 120
 TIMEOUT = 60
-IOMMU = ["-device", "intel-iommu,intremap=on"]
+IOMMU = "intel-iommu,intremap=on"
 PORT = "port0"  # the PCIe port that takes a hot-plugged device
 
 
@@ -69,9 +69,10 @@ class Lines:
 class Vm:
     """One machine. qemu_prefix goes before QEMU on its command line, as valgrind does."""
 
-    def __init__(self, image, *sockets, vectors=2, iommu=True, ports=0, name="vm", more=(),
+    def __init__(self, image, *sockets, vectors=2, iommu=IOMMU, ports=0, name="vm", more=(),
                  qemu_prefix=()):
-        """One ivshmem-doorbell device for each socket; ports is for hot-plugging later."""
+        """One ivshmem-doorbell device for each socket; ports is for hot-plugging later, and iommu
+        is QEMU's IOMMU device or None."""
         self.name = name
         self.process = None
         self.agent = None
@@ -89,7 +90,7 @@ class Vm:
             "-serial", f"file:{self.folder}/console",
             *self._channel("agent"), "-serial", "chardev:agent",
             *self._channel("qmp"), "-mon", "chardev=qmp,mode=control",
-            *(IOMMU if iommu else []), *more,
+            *(["-device", iommu] if iommu else []), *more,
         ]
         for i in range(ports):
             self.command += ["-device", f"pcie-root-port,id=port{i},chassis={i + 1},slot={i + 1},"
