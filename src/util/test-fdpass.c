@@ -4,7 +4,6 @@
 #include "util/sys.h"
 #include "util/testing.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -15,18 +14,6 @@ typedef struct Pair {
     int event_fd;
     int open_before;
 } Pair;
-
-static int count_open_fds(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    assert_non_null(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
 
 static int setup(void **state)
 {
