@@ -11,14 +11,16 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
-#define FDS_KEPT_FREE 32                 /* for what the host program opens after the start */
-#define ACCEPT_LATER  INT64_C(100000000) /* ns, when a connection cannot even be turned away */
+#define FDS_KEPT_FREE 32                   /* for what the host program opens after the start */
+#define ACCEPT_LATER  INT64_C(100000000)   /* ns, when a connection cannot even be turned away */
+#define TELL_AGAIN    INT64_C(10000000000) /* ns, between two lines on the same */
 #define NS_PER_S      INT64_C(1000000000)
 
 static const char *const refusals[] = {
     [IVSHMEM_SERVER_REFUSED_NO_FD] = "out of file descriptors",
     [IVSHMEM_SERVER_REFUSED_NO_MEMORY] = "out of memory",
-    [IVSHMEM_SERVER_REFUSED_UID_LIMIT] = "its user has as many clients as it may",
+    [IVSHMEM_SERVER_REFUSED_UID_LIMIT] = "its user has as many clients as it may: "
+                                         "max_clients_per_uid",
     [IVSHMEM_SERVER_REFUSED_NO_ID] = "every ID is in use",
     [IVSHMEM_SERVER_REFUSED_POLICY] = "it is not among those who may connect",
     [IVSHMEM_SERVER_REFUSED_READ_ONLY] = "the memory cannot be opened for reading only",
@@ -78,7 +80,7 @@ static void refuse(ServerCore *core, IvshmemServerRefusal reason,
     char command[COMMAND_SIZE], value[16] = "";
 
     if (limit)
-        (void)snprintf(value, sizeof(value), " (%u)", limit);
+        (void)snprintf(value, sizeof(value), " %u", limit);
     credentials_command(who->pid, command);
     core_log(server, LOG_WARNING, "client refused (%s, pid %d, uid %u, gid %u): %s%s", command,
              (int)who->pid, (unsigned)who->uid, (unsigned)who->gid, refusals[reason], value);
@@ -110,6 +112,17 @@ static IvshmemServerRefusal refusal_of(int error)
     }
 }
 
+static void tell_full(const ServerCore *core, const IvshmemServerCredentials *who)
+{
+    unsigned limit = core->state.header->max_clients;
+
+    core_log(
+        core->server, LOG_WARNING,
+        "the limit of %u clients (%s) is reached by pid %d, uid %u: more wait until one leaves",
+        limit, limit == core->server->config_.max_clients ? "max_clients" : "from RLIMIT_NOFILE",
+        (int)who->pid, (unsigned)who->uid);
+}
+
 /* Lets the client in, or turns it away before it has cost anything. The socket is taken over. */
 static void admit(ServerCore *core, int sock, const IvshmemServerCredentials *who)
 {
@@ -117,7 +130,6 @@ static void admit(ServerCore *core, int sock, const IvshmemServerCredentials *wh
     _cleanup_close_ int owned = sock;
     IvshmemServerAdmission admission =
         config->admit ? config->admit(config->opaque, core->server, who) : IVSHMEM_SERVER_ADMIT;
-    unsigned most = core->state.header->max_clients;
     int r;
 
     if (admission == IVSHMEM_SERVER_REFUSE) {
@@ -132,10 +144,8 @@ static void admit(ServerCore *core, int sock, const IvshmemServerCredentials *wh
     r = client_open(core, fd_steal(&owned), who, admission == IVSHMEM_SERVER_ADMIT_READ_ONLY);
     if (r < 0)
         refuse(core, refusal_of(r), who, 0);
-    else if (core->state.header->n_clients == most)
-        core_log(core->server, LOG_WARNING,
-                 "the limit of %u clients is reached by pid %d, uid %u: more wait until one leaves",
-                 most, (int)who->pid, (unsigned)who->uid);
+    else if (core->state.header->n_clients == core->state.header->max_clients)
+        tell_full(core, who);
 }
 
 static void take_client(ServerCore *core, int sock)
@@ -171,6 +181,17 @@ static void refuse_with_reserve(ServerCore *core)
     core->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+/* Who waits is not known before he is accepted. */
+static void tell_rate(ServerCore *core, int64_t now)
+{
+    if (core->accept.told_at && now - core->accept.told_at < TELL_AGAIN)
+        return;
+    core->accept.told_at = now;
+    core_log(core->server, LOG_WARNING,
+             "more clients connect than max_accepts_per_s %u: they wait their turn",
+             core->server->config_.max_accepts_per_s);
+}
+
 /* Whether max_accepts_per_s allows another connection now. A second's worth may come at once. */
 static bool pay(ServerCore *core)
 {
@@ -183,6 +204,7 @@ static bool pay(ServerCore *core)
     if (core->accept.paid_until < now - NS_PER_S)
         core->accept.paid_until = now - NS_PER_S;
     if (core->accept.paid_until + NS_PER_S / rate > now) {
+        tell_rate(core, now);
         wait_until(core, core->accept.paid_until + NS_PER_S / rate);
         return false;
     }

@@ -18,6 +18,7 @@ struct ServerCore;
 /** When the next connection may be taken, and why not now. */
 typedef struct Accept {
     int64_t paid_until; /* CLOCK_MONOTONIC, ns: max_accepts_per_s is used up to then */
+    int64_t told_at;    /* when the log said so last */
     bool waiting;       /* for a departure or a timer: the listener is not polled */
 } Accept;
 

@@ -32,7 +32,8 @@ void setup_check(ServerCore *core)
             client->has_read_setup = true;
         } else if (now >= client->accepted_at + timeout * NS_PER_MS) {
             core_log(core->server, LOG_WARNING,
-                     "peer %d (pid %d, uid %u) has not read its set-up in %u ms: disconnected",
+                     "peer %d (pid %d, uid %u) has not read its set-up in time: disconnected "
+                     "(setup_timeout_ms %u)",
                      client->id, (int)client->pid, (unsigned)client->uid, timeout);
             client_close(core, slot, "set-up timeout");
         } else {
