@@ -30,6 +30,7 @@ MESSAGE_SIZE = 8
 MEMORY = -1
 MAX_ID = 65535
 TIMEOUT = 10.0
+CONTROL_SIZE = socket.CMSG_LEN(4 * array.array("i").itemsize)  # room for more than one fd
 
 
 class Peer:
@@ -40,11 +41,16 @@ class Peer:
     peers    {ID: [eventfd, ...]} of those that are there now
     present  the IDs that were told before this client's own vectors: who was there before it
     gone     the IDs whose departure was told
+    settled  whether all that it was told of is complete
     memory   the shared memory's fd; map is the memory itself
     """
 
-    def __init__(self, path, n_vectors=None, timeout=TIMEOUT):
-        """Connects. n_vectors is how many vectors each ID must have; None checks no number."""
+    def __init__(self, path, n_vectors=None, timeout=TIMEOUT, keep=True):
+        """Connects. n_vectors is how many vectors each ID must have; None checks no number.
+
+        Without keep the peers' eventfds are closed as they come and stand as -1 in peers: hundreds
+        of followed clients in one process would have too many descriptors.
+        """
         self.timeout = timeout
         self.n_vectors = n_vectors
         self.version = None
@@ -55,13 +61,16 @@ class Peer:
         self.present = set()
         self.gone = set()
         self.history = []
+        self._keep = keep
         self._open_id = None  # the ID whose vectors are being told
         self._buffer = b""
         self._fds = []
         self._map = None
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            self.socket.settimeout(timeout)
+            # Not settimeout(): a full backlog then fails at once.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO,
+                                   struct.pack("ll", int(timeout), int(timeout % 1 * 1000000)))
             self.socket.connect(str(path))
             self.socket.setblocking(False)
         except OSError:
@@ -81,8 +90,7 @@ class Peer:
             self._map = None
         self.socket.close()
         for fds in [self._fds, self.vectors, *self.peers.values()]:
-            for fd in fds:
-                os.close(fd)
+            _close_all(fds)
         if self.memory >= 0:
             os.close(self.memory)
         self._fds, self.vectors, self.peers, self.memory = [], [], {}, -1
@@ -103,8 +111,11 @@ class Peer:
 
     def drain(self):
         """Reads all messages that are there now."""
-        while self._readable(0):
-            self.read()
+        try:
+            while True:
+                self.read(0)
+        except TimeoutError:
+            return
 
     def setup(self, n_vectors=None, timeout=None):
         """Reads until this client has its own vectors, all n of them."""
@@ -137,6 +148,19 @@ class Peer:
         except ConnectionResetError:
             return True
 
+    def until_hung_up(self, timeout=None):
+        """Reads all that comes until the server hangs up."""
+        try:
+            self.until(lambda: False, timeout)
+        except ConnectionResetError:
+            return
+
+    @property
+    def settled(self):
+        """Whether each ID that it was told of, its own too, has all its vectors."""
+        return len(self.vectors) == self.n_vectors and (
+            self._open_id is None or self._has_all(self._open_id))
+
     # Doorbells and memory
 
     def ring(self, peer, vector):
@@ -164,8 +188,9 @@ class Peer:
 
     def _check(self, holds, rule):
         if not holds:
-            lines = "\n".join(f"  {v}{' +fd' if fd else ''}" for v, fd in self.history)
-            raise AssertionError(f"{rule}; this client's messages were:\n{lines}")
+            lines = "\n".join(f"  {v}{' +fd' if fd else ''}" for v, fd in self.history[-300:])
+            raise AssertionError(
+                f"{rule}; of this client's {len(self.history)} messages the last were:\n{lines}")
 
     def _take(self, value, fd):
         if self.version is None:
@@ -200,6 +225,9 @@ class Peer:
                 self.present = set(self.peers) | self.gone
         if self.n_vectors:
             self._check(len(fds) <= self.n_vectors, f"ID {peer} has more vectors than there are")
+        if not self._keep and peer != self.id:
+            os.close(fd)
+            fds[-1] = -1
 
     def _take_departure(self, peer):
         self._check(peer != self.id, "this client was told of its own departure")
@@ -208,17 +236,19 @@ class Peer:
         if self._open_id != peer:
             self._check_complete()
         self._open_id = None
-        for fd in self.peers.pop(peer):
-            os.close(fd)
+        _close_all(self.peers.pop(peer))
         self.gone.add(peer)
 
     def _check_complete(self):
         """The ID that was being told must have all its vectors when another message comes."""
         if self._open_id is None or not self.n_vectors:
             return
-        fds = self.vectors if self._open_id == self.id else self.peers[self._open_id]
-        self._check(len(fds) == self.n_vectors,
-                    f"ID {self._open_id} has {len(fds)} vectors and not {self.n_vectors}")
+        self._check(self._has_all(self._open_id),
+                    f"ID {self._open_id} has not all of its {self.n_vectors} vectors")
+
+    def _has_all(self, peer):
+        fds = self.vectors if peer == self.id else self.peers[peer]
+        return len(fds) == self.n_vectors
 
     # The socket
 
@@ -228,12 +258,15 @@ class Peer:
         return bool(poll.poll(1000 * seconds))
 
     def _receive(self, deadline):
-        if not self._readable(max(0.0, deadline - time.monotonic())):
-            raise TimeoutError(
-                f"no message within the time; {len(self.history)} so far: {self.history[-20:]}")
-        size = socket.CMSG_LEN(4 * array.array("i").itemsize)
-        data, controls, flags, _ = self.socket.recvmsg(
-            MESSAGE_SIZE - len(self._buffer), size, socket.MSG_CMSG_CLOEXEC)
+        wanted = MESSAGE_SIZE - len(self._buffer)
+        try:
+            data, controls, flags, _ = self.socket.recvmsg(
+                wanted, CONTROL_SIZE, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            if not self._readable(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"no message within the time; {len(self.history)} so far: "
+                                   f"{self.history[-20:]}") from None
+            return
         for level, kind, bytes_ in controls:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds = array.array("i")
@@ -245,3 +278,43 @@ class Peer:
             raise ConnectionResetError(
                 f"the server hung up after {len(self.history)} messages: {self.history[-20:]}")
         self._buffer += data
+
+
+def _close_all(fds):
+    for fd in fds:
+        if fd >= 0:
+            os.close(fd)
+
+
+def read_all(peers, until, timeout=TIMEOUT):
+    """Reads what comes to any of the peers, until until() holds."""
+    poll = select.poll()
+    by_fd = {peer.socket.fileno(): peer for peer in peers}
+    for fd in by_fd:
+        poll.register(fd, select.POLLIN)
+    deadline = time.monotonic() + timeout
+    while not until():
+        ready = poll.poll(1000 * max(0.0, deadline - time.monotonic()))
+        if not ready:
+            known = {peer.id: sorted(peer.peers) for peer in peers}
+            raise TimeoutError(f"not within {timeout} s; who knows whom: {str(known)[:2000]}")
+        for fd, _ in ready:
+            by_fd[fd].drain()
+
+
+def settle(peers, timeout=TIMEOUT):
+    """Reads until all the peers are set up and each knows the others, completely, and nobody else."""
+    ids = set()
+
+    def settled():
+        ids.update(peer.id for peer in peers if peer.id is not None)
+        return len(ids) == len(peers) and all(
+            peer.settled and peer.peers.keys() == ids - {peer.id} for peer in peers)
+
+    read_all(peers, settled, timeout)
+
+
+def eventfd_id(fd):
+    """What tells eventfds apart: the same for each copy of one."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as info:
+        return [line for line in info if line.startswith("eventfd-id:")]

@@ -12,7 +12,10 @@ Which one is given by the environment, so that the same tests run against any:
 
 import os
 import pathlib
+import re
+import resource
 import select
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -33,11 +36,34 @@ def server_program():
     return pathlib.Path(os.environ.get("IVSHMEM_SERVER", build_folder() / "ivshmem-server"))
 
 
+def eventually(condition, timeout=TIMEOUT, what="it"):
+    """Waits for a condition of which no event tells; gives its value."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} was not so within {timeout} s"
+        time.sleep(0.005)  # between two looks
+    return value
+
+
+def is_sanitized():
+    """Whether the server was built with AddressSanitizer, which keeps freed memory."""
+    return b"__asan_init" in server_program().read_bytes()
+
+
+def offers(option):
+    """Whether the server has an option; those that go beyond QEMU's are not everybody's."""
+    done = subprocess.run([server_program(), "-h"], capture_output=True, text=True, timeout=TIMEOUT,
+                          check=False)
+    return re.search(rf"{option}\b", done.stdout + done.stderr) is not None
+
+
 class Server:
     """One running server. log() is all it has printed, to both its outputs."""
 
-    def __init__(self, size="4M", n_vectors=1, more=(), program=None):
-        """more is further arguments, which can override the usual ones."""
+    def __init__(self, size="4M", n_vectors=1, more=(), program=None, user=None, nofile=None,
+                 umask=None):
+        """more is further arguments, which can override the usual ones; user an ID to run as,
+        without privileges; nofile the limit on descriptors."""
         self.program = str(program or server_program())
         self.n_vectors = n_vectors
         self._folder = tempfile.TemporaryDirectory(prefix="ivshmem-test-")
@@ -47,7 +73,16 @@ class Server:
         self.arguments = ["-F", "-S", str(self.socket), "-M", self.name, "-l", size,
                           "-n", str(n_vectors), *more]
         self.process = None
-        self._log = self.folder / "log"
+        self.fds_at_start = 0
+        self._limit = nofile
+        self._options = {"umask": -1 if umask is None else umask}
+        self._out = self.folder / "out"
+        self._err = self.folder / "err"
+        if user is not None and os.geteuid() == 0:
+            # It must be able to read its program wherever that is.
+            self.program = shutil.copy(self.program, self.folder / "server")
+            os.chown(self.folder, user, user)
+            self._options.update(user=user, group=user, extra_groups=[])
 
     def __enter__(self):
         return self.start()
@@ -58,9 +93,10 @@ class Server:
 
     def start(self):
         """Starts it and waits until it accepts connections."""
-        with open(self._log, "ab") as log:
-            self.process = subprocess.Popen([self.program, *self.arguments], stdout=log,
-                                            stderr=log, stdin=subprocess.DEVNULL)
+        with open(self._out, "ab") as out, open(self._err, "ab") as err:
+            self.process = subprocess.Popen(
+                [self.program, *self.arguments], stdout=out, stderr=err, stdin=subprocess.DEVNULL,
+                preexec_fn=self._set_limit, **self._options)
         deadline = time.monotonic() + TIMEOUT
         exit_fd = os.pidfd_open(self.process.pid)
         try:
@@ -69,8 +105,10 @@ class Server:
                 if select.select([exit_fd], [], [], 0.01)[0] or time.monotonic() > deadline:
                     self.stop(signal.SIGKILL)
                     raise AssertionError(f"{self.program} does not serve:\n{self.log()}")
+            eventually(lambda: self._state() == "S", what="the server idle")
         finally:
             os.close(exit_fd)
+        self.fds_at_start = self.n_fds()
         return self
 
     def stop(self, number=signal.SIGTERM):
@@ -89,7 +127,64 @@ class Server:
 
     def log(self):
         """What it has printed so far."""
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
+        return self.printed() + self.errors()
+
+    def printed(self):
+        """What it has printed to standard output so far."""
+        return self._out.read_text(errors="replace") if self._out.exists() else ""
+
+    def errors(self):
+        """What it has printed to standard error so far."""
+        return self._err.read_text(errors="replace") if self._err.exists() else ""
+
+    # What it uses, all its processes together
+
+    def n_fds(self):
+        """How many descriptors it has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def resident(self):
+        """Its resident memory in KiB."""
+        return sum(int(self._status(pid, "VmRSS").split()[0]) for pid in self.pids())
+
+    def cpu(self):
+        """Seconds of processor time so far."""
+        return sum(int(pathlib.Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0])
+                   for pid in self.pids()) / 1e9
+
+    def wake_ups(self):
+        """How often it has waited for something, or had to let others run."""
+        return sum(int(self._status(pid, name)) for pid in self.pids()
+                   for name in ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"])
+
+    def pids(self):
+        """Itself and the processes that it has started."""
+        pids = [self.process.pid]
+        for pid in pids:
+            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+            pids += [int(child) for child in children.read_text(encoding="ascii").split()]
+        return pids
+
+    def pause(self):
+        """Stops it until resume(): what happens meanwhile, it finds all at once."""
+        self.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: self._state() == "T", what="the server stopped")
+
+    def resume(self):
+        """Lets it go on after pause()."""
+        self.process.send_signal(signal.SIGCONT)
+
+    @staticmethod
+    def _status(pid, name):
+        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        return re.search(rf"^{name}:\s*(.*)$", status, re.MULTILINE).group(1)
+
+    def _state(self):
+        return self._status(self.process.pid, "State")[0]
+
+    def _set_limit(self):
+        if self._limit is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._limit, self._limit))
 
     def _accepts(self):
         """Looks whether something listens there, without connecting: servers differ in what they
