@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/types.h>
 
 /* The parent's part: the child has died if its end of the pipe is closed before it wrote. */
@@ -20,31 +19,44 @@ __attribute__((noreturn)) static void wait_for_child(int fd)
     _exit(n == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-int daemonize(void)
+int daemonize_begin(Daemonize *daemonize)
 {
+    _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int ends[2];
     pid_t child;
 
-    if (pipe2(ends, O_CLOEXEC) < 0 || (child = fork()) < 0)
+    if (null < 0 || pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
+    child = fork();
+    if (child < 0) {
+        fd_close(ends[0]);
+        fd_close(ends[1]);
+        return -errno;
+    }
     if (child > 0) {
         fd_close(ends[1]);
         wait_for_child(ends[0]);
     }
     fd_close(ends[0]);
     (void)setsid();
-    return ends[1];
+    *daemonize = (Daemonize){ends[1], fd_steal(&null)};
+    return 0;
 }
 
-void daemonize_done(int fd)
+/* seccomp: dup3 dup2 */
+void daemonize_done(Daemonize *daemonize)
 {
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
+    if (daemonize->ready_fd < 0)
+        return;
     (void)fflush(NULL);
-    for (int standard = 0; null >= 0 && standard <= 2; standard++)
-        (void)dup2(null, standard);
-    if (null > 2)
-        fd_close(null);
-    (void)!write(fd, "", 1);
-    fd_close(fd);
+    for (int standard = 0; standard <= 2; standard++)
+        (void)dup2(daemonize->null_fd, standard);
+    (void)!write(daemonize->ready_fd, "", 1);
+    daemonize_abandon(daemonize);
+}
+
+void daemonize_abandon(Daemonize *daemonize)
+{
+    daemonize->ready_fd = fd_close(daemonize->ready_fd);
+    daemonize->null_fd = fd_close(daemonize->null_fd);
 }

@@ -1,15 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+typedef struct Daemonize {
+    int ready_fd; /* what is written here lets the parent exit; -1: there is no parent that waits */
+    int null_fd;  /* what standard input and output become */
+} Daemonize;
+
+#define DAEMONIZE_NONE ((Daemonize){-1, -1})
+
 /**
  * Goes on in a child process with a session of its own, while the parent waits for what the child
  * says and then exits: with 0 if the child is ready, else with 1. So whoever started the daemon
  * goes on when it can be used, and sees its errors. The working directory stays: paths may be
  * relative.
  *
- * @return in the child, the fd to hand to daemonize_done(); a negative errno if there is no child
+ * @return 0 in the child; a negative errno if there is no child
  */
-int daemonize(void);
+int daemonize_begin(Daemonize *daemonize);
 
-/** The daemon is ready: lets the parent exit, and standard input and output go. */
-void daemonize_done(int fd);
+/** The daemon is ready: lets standard input and output go, and the parent exit. Does nothing if
+ *  daemonize_begin() was not called. */
+void daemonize_done(Daemonize *daemonize);
+
+/** Lets the parent exit with 1, if it is still waiting. */
+void daemonize_abandon(Daemonize *daemonize);

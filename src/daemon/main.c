@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ivshmem-server: a thin host of the library. What is here belongs to a process: options, signals,
- * the pidfile, becoming a daemon, the limit on descriptors.
+ * ivshmem-server: a thin host of the library. What is here belongs to a process, in stages:
+ *
+ * - prepare: options, signals, the limit on descriptors. It should look names up; it must not make
+ * or change anything that outlives the process.
+ * - open: the pidfile, the memory, the socket. It should do whatever needs privileges; it must not
+ * take a connection.
+ * - drop (drop.h): privileges go.
+ * - confine (sandbox.h): what a server does not need goes.
+ * - serve, until a signal comes. It should need nothing that has gone.
  */
 #include "daemon/attach.h"
 #include "daemon/daemonize.h"
+#include "daemon/drop.h"
 #include "daemon/options.h"
 #include "daemon/pidfile.h"
+#include "daemon/sandbox.h"
 #include "util/cleanup.h"
 
 #include <poll.h>
@@ -26,10 +35,17 @@ static void show_line(void *opaque, int priority, const char *line)
         return;
     if (priority < LOG_INFO)
         (void)fprintf(stderr, "ivshmem-server: %s\n", line);
-    else if (options->server.verbose) {
+    else if (options->server.verbose)
         (void)puts(line);
-        (void)fflush(stdout);
-    }
+}
+
+static IvshmemServerAdmission judge(void *opaque, const IvshmemServer *server,
+                                    const IvshmemServerCredentials *who)
+{
+    const Options *options = opaque;
+
+    (void)server;
+    return policy_judge(&options->policy, who);
 }
 
 /* As many clients as the system allows. */
@@ -58,7 +74,85 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Serves until a signal comes. */
+/* What a launcher forgot to close is not ours to hold. */
+static void close_inherited(void)
+{
+    (void)close_range(STDERR_FILENO + 1, UINT_MAX, 0);
+}
+
+static int complain(const ErrorText *error, int r)
+{
+    (void)fprintf(stderr, "ivshmem-server: %s\n", error->text);
+    return r;
+}
+
+static int prepare(IvshmemServer *server, Options *options, int *signal_fd)
+{
+    int r;
+
+    options->server.log = show_line;
+    options->server.admit = judge;
+    options->server.opaque = options;
+    raise_fd_limit();
+    *signal_fd = open_signals();
+    if (*signal_fd < 0) {
+        (void)fprintf(stderr, "ivshmem-server: cannot wait for signals: %s\n", strerror(errno));
+        return *signal_fd;
+    }
+    r = ivshmem_server_init_config(server, &options->server);
+    if (r < 0)
+        (void)fprintf(stderr, "ivshmem-server: %s\n", ivshmem_server_error(server));
+    return r;
+}
+
+static int open_all(IvshmemServer *server, const Options *options, Pidfile *pidfile)
+{
+    int r = options->foreground ? 0 : pidfile_open(pidfile, options->pidfile, options->run_uid);
+
+    if (r < 0)
+        return r;
+    r = ivshmem_server_start(server);
+    if (r < 0)
+        (void)fprintf(stderr, "ivshmem-server: %s\n", ivshmem_server_error(server));
+    return r;
+}
+
+/* The folder of a path, in a buffer of the caller's. */
+static const char *folder_of(const char *path, char folder[static PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 0;
+
+    if (!slash)
+        return ".";
+    if (length == 0 || length >= PATH_MAX)
+        return "/";
+    memcpy(folder, path, length);
+    folder[length] = '\0';
+    return folder;
+}
+
+static int confine(const IvshmemServer *server, const Options *options)
+{
+    char socket_folder[PATH_MAX], pid_folder[PATH_MAX];
+    bool in_folder = options->server.memory == IVSHMEM_SERVER_MEMORY_DIRECTORY;
+    const SandboxPath paths[] = {
+        {folder_of(server->unix_sock_path, socket_folder), .remove = true},
+        {folder_of(options->pidfile, pid_folder), .remove = true},
+        {"/dev/shm", .read = true, .write = true, .remove = true},
+        {in_folder ? server->shm_path : "/dev/shm", .read = true, .write = true},
+        {"/dev/null", .read = true},
+        {"/proc", .read = true},
+    };
+    ErrorText error;
+    int r = drop_privileges(options->run_uid, options->run_gid, &error);
+
+    if (r == 0)
+        r = sandbox_enter(options->sandbox, paths, sizeof(paths) / sizeof(paths[0]), &error);
+    return r < 0 ? complain(&error, r) : 0;
+}
+
+/* Serves until a signal comes. seccomp: poll ppoll */
 static int serve(IvshmemServer *server, int signal_fd)
 {
     struct pollfd fds[] = {
@@ -78,38 +172,40 @@ static int serve(IvshmemServer *server, int signal_fd)
     }
 }
 
-/* Starts the server and, in the background, what belongs to a daemon. Errors have been shown. */
-static int start(IvshmemServer *server, const Options *options, Pidfile *pidfile)
+/* From "open" to the end. */
+static int run(IvshmemServer *server, const Options *options, int signal_fd)
 {
-    int ready = options->foreground ? -1 : daemonize();
+    _cleanup_(pidfile_close) Pidfile pidfile = PIDFILE_NONE;
+    _cleanup_(daemonize_abandon) Daemonize daemonize = DAEMONIZE_NONE;
     int r;
 
-    if (!options->foreground && ready < 0) {
-        (void)fprintf(stderr, "ivshmem-server: cannot become a daemon: %s\n", strerror(-ready));
-        return ready;
-    }
-    if (!options->foreground && (r = pidfile_open(pidfile, options->pidfile)) < 0)
-        return r;
-    r = ivshmem_server_start(server);
-    if (r < 0) {
-        (void)fprintf(stderr, "ivshmem-server: %s\n", ivshmem_server_error(server));
+    if (!options->foreground && (r = daemonize_begin(&daemonize)) < 0) {
+        (void)fprintf(stderr, "ivshmem-server: cannot become a daemon: %s\n", strerror(-r));
         return r;
     }
-    if (options->show_attach)
-        attach_show(server);
-    if (!options->foreground)
-        daemonize_done(ready);
-    return 0;
+    if ((r = open_all(server, options, &pidfile)) < 0)
+        return r;
+    if ((r = confine(server, options)) == 0) {
+        if (options->show_attach)
+            attach_show(server);
+        daemonize_done(&daemonize);
+        r = serve(server, signal_fd);
+        if (r < 0)
+            (void)fprintf(stderr, "ivshmem-server: %s\n", ivshmem_server_error(server));
+        (void)puts("server disconnected");
+    }
+    ivshmem_server_close(server);
+    return r;
 }
 
 int main(int argc, char **argv)
 {
+    static char out[BUFSIZ];     /* a line buffer from the start: nobody asks what stdout is */
     static IvshmemServer server; /* some kilobytes of paths */
-    _cleanup_(pidfile_close) Pidfile pidfile = PIDFILE_NONE;
+    static Options options;
     _cleanup_close_ int signal_fd = -1;
-    Options options;
-    int r;
 
+    (void)setvbuf(stdout, out, _IOLBF, sizeof(out));
     switch (options_parse(&options, argc, argv)) {
     case OPTIONS_DONE:
         return EXIT_SUCCESS;
@@ -118,20 +214,8 @@ int main(int argc, char **argv)
     case OPTIONS_RUN:
         break;
     }
-    options.server.log = show_line;
-    options.server.opaque = &options;
-    raise_fd_limit();
-    signal_fd = open_signals();
-    if (ivshmem_server_init_config(&server, &options.server) < 0) {
-        (void)fprintf(stderr, "ivshmem-server: %s\n", ivshmem_server_error(&server));
+    close_inherited();
+    if (prepare(&server, &options, &signal_fd) < 0)
         return EXIT_FAILURE;
-    }
-    if (start(&server, &options, &pidfile) < 0)
-        return EXIT_FAILURE;
-    r = serve(&server, signal_fd);
-    if (r < 0)
-        (void)fprintf(stderr, "ivshmem-server: %s\n", ivshmem_server_error(&server));
-    ivshmem_server_close(&server);
-    (void)puts("server disconnected");
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run(&server, &options, signal_fd) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The command line of ivshmem-server: QEMU's short options with their meanings and defaults, a long
- * form of each, and what is ours. All of them stand in one table, from which the help is made.
+ * form of each, and what is ours. All of them stand in one table (option-table.c), from which the
+ * help is made. An option that is given twice counts as it was given last; --allow-user and the
+ * like add up.
  */
 #pragma once
 
+#include "daemon/policy.h"
+#include "daemon/sandbox.h"
 #include "ivshmem-server.h"
 
 #define OPTIONS_DEFAULT_PIDFILE "/var/run/ivshmem-server.pid"
@@ -17,7 +21,11 @@ typedef enum OptionsResult {
 
 typedef struct Options {
     IvshmemServerConfig server;
+    Policy policy;
     const char *pidfile;
+    uid_t run_uid; /* (uid_t)-1: stay who we are */
+    gid_t run_gid;
+    SandboxMode sandbox;
     bool foreground;
     bool show_attach;
 } Options;

@@ -2,6 +2,7 @@
 #include "daemon/pidfile.h"
 
 #include "util/cleanup.h"
+#include "util/trust.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,16 +16,37 @@ static int complain(const char *path, const char *what, int error)
     return -error;
 }
 
-int pidfile_open(Pidfile *pidfile, const char *path)
+/* Whether the file can be ours. Somebody may have put a link here, for us to overwrite a file. */
+static int check(int fd, const char *path, uid_t owner)
 {
-    _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    struct stat found;
+    const char *why;
+
+    if (fstat(fd, &found) < 0)
+        return complain(path, "look at", errno);
+    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, owner) : "is not a file";
+    if (!why)
+        return 0;
+    (void)fprintf(stderr, "ivshmem-server: the pidfile %s %s: it is not used\n", path, why);
+    return -EPERM;
+}
+
+int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner)
+{
+    _cleanup_close_ int fd =
+        open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     char text[16];
-    int n;
+    int n, r;
 
     if (fd < 0)
         return complain(path, "open", errno);
+    r = check(fd, path, owner);
+    if (r < 0)
+        return r;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return complain(path, "lock", errno);
+    if (owner != (uid_t)-1 && fchown(fd, owner, (gid_t)-1) < 0)
+        return complain(path, "give away", errno);
     n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) < 0 || write(fd, text, (size_t)n) != n)
         return complain(path, "write", errno);
@@ -32,9 +54,10 @@ int pidfile_open(Pidfile *pidfile, const char *path)
     return 0;
 }
 
+/* seccomp: unlink unlinkat ftruncate */
 void pidfile_close(Pidfile *pidfile)
 {
-    if (pidfile->fd >= 0)
-        (void)unlink(pidfile->path);
+    if (pidfile->fd >= 0 && unlink(pidfile->path) < 0)
+        (void)!ftruncate(pidfile->fd, 0);
     pidfile->fd = fd_close(pidfile->fd);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <sys/types.h>
+
 /**
  * The pidfile of a daemon: locked as long as it runs, removed at its end.
  */
@@ -14,9 +16,11 @@ typedef struct Pidfile {
 /**
  * Opens and locks the file, and writes this process' ID to it. Errors are shown on standard error.
  *
- * @return 0 or a negative errno: -EWOULDBLOCK if a living daemon has it
+ * @param owner  who is to own the file: who removes it at the end; (uid_t)-1: we
+ * @return 0 or a negative errno: -EWOULDBLOCK if a living daemon has it, -EPERM if somebody else
+ * has put it there
  */
-int pidfile_open(Pidfile *pidfile, const char *path);
+int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner);
 
-/** Removes it. Takes one that is not open. */
+/** Removes it, or empties it where the folder does not let us. Takes one that is not open. */
 void pidfile_close(Pidfile *pidfile);

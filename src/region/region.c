@@ -197,6 +197,7 @@ int region_open(Region *region, const RegionSpec *spec, ErrorText *error)
     return openers[spec->kind](region, spec, error);
 }
 
+/* seccomp: openat open */
 int region_open_again(const Region *region, bool read_only)
 {
     char path[sizeof("/proc/self/fd/") + 16];
@@ -207,6 +208,7 @@ int region_open_again(const Region *region, bool read_only)
     return fd < 0 ? -errno : fd;
 }
 
+/* seccomp: unlink unlinkat */
 void region_close(Region *region)
 {
     region->fd = fd_close(region->fd);

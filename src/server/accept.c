@@ -212,7 +212,7 @@ static bool pay(ServerCore *core)
     return true;
 }
 
-/* Accepts one connection. False if there is none to accept now. */
+/* Accepts one connection. False if there is none to accept now. seccomp: accept4 */
 static bool accept_one(ServerCore *core)
 {
     int sock;

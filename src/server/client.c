@@ -19,6 +19,7 @@ const char *client_describe(int error)
     return error == -EPIPE || error == -ECONNRESET ? NULL : strerror(-error);
 }
 
+/* seccomp: epoll_ctl close */
 int client_watch(ServerCore *core, uint32_t slot, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.u64 = slot};
@@ -43,7 +44,9 @@ static void close_eventfds(const State *state, uint32_t slot, uint32_t n)
         fds[n] = fd_close(fds[n]);
 }
 
-/* QEMU sets O_NONBLOCK on the eventfds that it gets; the flag is shared, so they are born with it.
+/* seccomp: eventfd2
+ *
+ * QEMU sets O_NONBLOCK on the eventfds that it gets; the flag is shared, so they are born with it.
  */
 static int make_eventfds(const State *state, uint32_t slot, uint32_t n)
 {

@@ -27,6 +27,7 @@ static gid_t *get_groups(int sock, size_t *n)
     return ptr_steal(groups);
 }
 
+/* seccomp: getsockopt */
 void credentials_get(Credentials *credentials, int sock)
 {
     struct ucred peer = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
@@ -44,6 +45,7 @@ void credentials_free(Credentials *credentials)
     credentials->groups = NULL;
 }
 
+/* seccomp: openat open read close */
 void credentials_command(pid_t pid, char command[static COMMAND_SIZE])
 {
     char path[32];

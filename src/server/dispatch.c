@@ -54,6 +54,7 @@ static void set_awake(ServerCore *core, bool awake)
         core->awake = read(core->wake_fd, &count, sizeof(count)) != sizeof(count);
 }
 
+/* seccomp: epoll_wait epoll_pwait recvfrom read write */
 int dispatch_turn(ServerCore *core)
 {
     struct epoll_event events[EVENTS_MAX];

@@ -26,7 +26,9 @@
 #include "server/state.h"
 
 typedef struct Flight {
-    bool limited;          /* no such limit for us otherwise */
+    bool asked;            /* whether we are limited: at the first use, when a host program has
+                              dropped what it drops */
+    bool limited;          /* there is such a limit for us */
     uint32_t allowance;    /* L */
     uint64_t unread;       /* sum over the clients */
     uint32_t message_cost; /* what one unread message adds to SIOCOUTQ */

@@ -143,6 +143,7 @@ int listener_open(Listener *listener, const ListenerSpec *spec, ErrorText *error
     return r;
 }
 
+/* seccomp: lstat newfstatat unlink unlinkat */
 void listener_close(Listener *listener)
 {
     struct stat found;

@@ -169,7 +169,7 @@ static int handle_failure(ServerCore *core, uint32_t slot, int error)
         block(core, slot);
         return 0;
     case -ETOOMANYREFS:
-        core->flight.limited = true;
+        core->flight.asked = core->flight.limited = true;
         put_off(core, slot);
         return 0;
     case -EMFILE:

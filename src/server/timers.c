@@ -30,7 +30,7 @@ void timers_free(Timers *timers)
     timers->fd = fd_close(timers->fd);
 }
 
-/* Arms the timerfd for the earliest deadline, or disarms it. */
+/* Arms the timerfd for the earliest deadline, or disarms it. seccomp: timerfd_settime */
 static void arm(Timers *timers)
 {
     struct itimerspec when = {0};

@@ -41,6 +41,7 @@ void fdpass_batch_add(FdpassBatch *batch, const uint8_t bytes[static FDPASS_MESS
     batch->n++;
 }
 
+/* seccomp: sendmmsg */
 int fdpass_batch_send(FdpassBatch *batch, int sock)
 {
     int sent;

@@ -342,6 +342,7 @@ static void start(Model *model, const Setting *setting)
     config.n_ids = setting->n_ids;
     assert_int_equal(ivshmem_server_init_config(&model->server, &config), 0);
     assert_int_equal(ivshmem_server_start(&model->server), 0);
+    model->server.core_->flight.asked = true;
     model->server.core_->flight.limited = setting->allowance > 0;
     if (setting->allowance)
         model->server.core_->flight.allowance = setting->allowance;

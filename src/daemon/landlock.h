@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "daemon/sandbox.h"
+
+/**
+ * Leaves this process the access to these paths, and none to any other, for opening and removing
+ * files and for TCP. PR_SET_NO_NEW_PRIVS must be set.
+ *
+ * @return 0, also if the kernel has no Landlock, or a negative errno
+ */
+int landlock_enter(const SandboxPath *paths, size_t n_paths);

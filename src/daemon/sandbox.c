@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/sandbox.h"
+
+#include "daemon/landlock.h"
+
+#include <errno.h>
+#include <string.h>
+
+#ifdef HAVE_SECCOMP
+#include <linux/sockios.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+/*
+ * What libc needs on its own account, here because no place of ours calls it:
+ * memory: seccomp: brk munmap mremap madvise mmap(2&PROT_EXEC=0) getrandom
+ * time, stdio and the end: seccomp: clock_gettime write writev fstat newfstatat exit_group exit
+ * signals, and abort() after a broken invariant: seccomp: rt_sigreturn rt_sigprocmask rt_sigaction
+ * the same: seccomp: restart_syscall gettid getpid tgkill futex
+ */
+
+/* A call, and what one of its arguments must be, if that matters: (value & mask) == wanted. */
+typedef struct Allowed {
+    int number;
+    unsigned argument;
+    uint64_t mask; /* 0: any arguments */
+    uint64_t wanted;
+} Allowed;
+
+static const Allowed allowed[] = {
+#include "syscalls.inc"
+};
+
+static int add(scmp_filter_ctx filter, const Allowed *call)
+{
+    struct scmp_arg_cmp compare = {call->argument, SCMP_CMP_MASKED_EQ, call->mask, call->wanted};
+
+    if (call->number < 0)
+        return 0; /* this architecture has no such call */
+    return call->mask ? seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call->number, 1, &compare)
+                      : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call->number, 0, NULL);
+}
+
+static int filter_calls(SandboxMode mode)
+{
+    scmp_filter_ctx filter =
+        seccomp_init(mode == SANDBOX_LOG ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS);
+    int r = filter ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r == 0 && i < sizeof(allowed) / sizeof(allowed[0]); i++)
+        r = add(filter, &allowed[i]);
+    if (r == 0)
+        r = seccomp_load(filter);
+    if (filter)
+        seccomp_release(filter);
+    return r;
+}
+#else
+static int filter_calls(SandboxMode mode)
+{
+    (void)mode;
+    return 0; /* built without libseccomp: Landlock and the lack of privileges must do */
+}
+#endif
+
+int sandbox_enter(SandboxMode mode, const SandboxPath *paths, size_t n_paths, ErrorText *error)
+{
+    int r;
+
+    if (mode == SANDBOX_NONE)
+        return 0;
+    r = landlock_enter(paths, n_paths);
+    if (r < 0)
+        return error_set(error, r, "cannot restrict the access to files: %s", strerror(-r));
+    r = filter_calls(mode);
+    if (r < 0)
+        return error_set(error, r, "cannot restrict the system calls: %s", strerror(-r));
+    return 0;
+}
