@@ -139,24 +139,33 @@ job=
 trap stop INT TERM
 declare -A outcome=()
 ran=()
+
+# Runs a stage if it has not run yet.
+have_run()
+{
+    [[ -z ${outcome[$1]:-} ]] || return 0
+    ran+=("$1")
+    if run_stage "$@"; then
+        outcome[$1]=passed
+    else
+        outcome[$1]=failed
+    fi
+}
+
 for row in "${stages[@]}"; do
     read -r name stage needs bound work <<<"$row"
     # shellcheck disable=SC2086 # words, by intent
-    has_work $work || continue
-    # What a wanted stage needs runs too.
-    is_wanted "$name" || continue
-    if [[ $needs != - && -z ${outcome[$needs]:-} ]]; then
-        run_stage "$needs" 300 compile checked && outcome[$needs]=passed || outcome[$needs]=failed
-        ran+=("$needs")
+    if ! is_wanted "$name" || ! has_work $work; then
+        continue
     fi
-    [[ -z ${outcome[$stage]:-} ]] || continue
-    if [[ $needs != - && ${outcome[$needs]} == failed ]]; then
+    # Of the stages that others need, only this one has a name of its own and may be unwanted.
+    [[ $needs != build ]] || have_run build 300 compile checked
+    if [[ ${outcome[$needs]:-passed} == failed ]]; then
         printf '%-15s%s\n' "$stage" "not run: no $needs"
         continue
     fi
     # shellcheck disable=SC2086 # words, by intent
-    run_stage "$stage" "$((bound * factor))" $work && outcome[$stage]=passed || outcome[$stage]=failed
-    ran+=("$stage")
+    have_run "$stage" "$((bound * factor))" $work
 done
 
 /usr/bin/python3 "$root/scripts/tally.py" total "${ran[@]/#/$results/}"

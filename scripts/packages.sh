@@ -15,6 +15,7 @@ check_packages=(
     g++
     mandoc
     shellcheck
+    valgrind
     "${vm_packages[@]}"
 )
 bare_packages=(mmdebstrap)
