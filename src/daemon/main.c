@@ -17,13 +17,13 @@
 #include "daemon/pidfile.h"
 #include "daemon/sandbox.h"
 #include "util/cleanup.h"
+#include "util/limits.h"
+#include "util/signals.h"
 
+#include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <syslog.h>
 
 static void show_line(void *opaque, int priority, const char *line)
@@ -48,30 +48,12 @@ static IvshmemServerAdmission judge(void *opaque, const IvshmemServer *server,
     return policy_judge(&options->policy, who);
 }
 
-/* As many clients as the system allows. */
-static void raise_fd_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 /* An fd that is readable when the server is to end. */
 static int open_signals(void)
 {
-    sigset_t set;
-
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGTERM);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-        return -errno;
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return signals_open();
 }
 
 /* What a launcher forgot to close is not ours to hold. */
@@ -93,10 +75,11 @@ static int prepare(IvshmemServer *server, Options *options, int *signal_fd)
     options->server.log = show_line;
     options->server.admit = judge;
     options->server.opaque = options;
-    raise_fd_limit();
+    limits_raise_fds();
     *signal_fd = open_signals();
     if (*signal_fd < 0) {
-        (void)fprintf(stderr, "ivshmem-server: cannot wait for signals: %s\n", strerror(errno));
+        (void)fprintf(stderr, "ivshmem-server: cannot wait for signals: %s\n",
+                      strerror(-*signal_fd));
         return *signal_fd;
     }
     r = ivshmem_server_init_config(server, &options->server);
