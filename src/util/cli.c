@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "util/cli.h"
+
+#include <assert.h>
+#include <getopt.h>
+#include <stdio.h>
+
+#define LONG_ONLY 256 /* getopt_long's code of the first option in the table: past all letters */
+
+static void prepare(const CliOption *table, size_t n, char *letters, struct option *longs)
+{
+    *letters++ = ':'; /* errors are ours to show */
+    for (size_t i = 0; i < n; i++) {
+        longs[i] = (struct option){
+            .name = table[i].name,
+            .has_arg = table[i].value ? required_argument : no_argument,
+            .val = LONG_ONLY + (int)i,
+        };
+        if (table[i].letter)
+            *letters++ = table[i].letter;
+        if (table[i].letter && table[i].value)
+            *letters++ = ':';
+    }
+    longs[n] = (struct option){0};
+    *letters = '\0';
+}
+
+static int complain(const char *program, const char *why, char **argv)
+{
+    if (optopt > 0 && optopt < LONG_ONLY)
+        (void)fprintf(stderr, "%s: %s '-%c' (see --help)\n", program, why, optopt);
+    else
+        (void)fprintf(stderr, "%s: %s '%s' (see --help)\n", program, why, argv[optind - 1]);
+    return CLI_WRONG;
+}
+
+int cli_next(const CliOption *table, size_t n, const char *program, int argc, char **argv,
+             const char **value)
+{
+    char letters[2 * CLI_MAX_OPTIONS + 2];
+    struct option longs[CLI_MAX_OPTIONS + 1];
+    int code;
+
+    assert(n <= CLI_MAX_OPTIONS);
+    prepare(table, n, letters, longs);
+    code = getopt_long(argc, argv, letters, longs, NULL);
+    if (code == -1)
+        return CLI_END;
+    if (code == ':')
+        return complain(program, "a value is missing behind", argv);
+    if (code == '?')
+        return complain(program, "wrong option", argv);
+    *value = optarg;
+    for (size_t i = 0; i < n; i++)
+        if (code == LONG_ONLY + (int)i || code == table[i].letter)
+            return (int)i;
+    return CLI_WRONG;
+}
+
+void cli_show(const CliOption *table, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const CliOption *option = &table[i];
+        char letter[] = {'-', option->letter, ',', '\0'};
+        char forms[64];
+
+        (void)snprintf(forms, sizeof(forms), "%3s --%s%s%s", option->letter ? letter : "",
+                       option->name, option->value ? "=" : "", option->value ? option->value : "");
+        (void)printf("  %-26s %s\n", forms, option->help);
+    }
+}
