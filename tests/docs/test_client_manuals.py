@@ -1,11 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""The client library's manual says what its header says."""
+"""The client's manuals say what the tool's help and the library's header say."""
 import re
 import subprocess
 
 from serve import TREE
+from tool import run
 
 LIBRARY_MANUAL = (TREE / "man" / "ivshmem_client.3").read_text(encoding="utf-8")
+
+
+def test_tool_manual_has_all_that_the_help_has():
+    told = run("--help")
+    assert told.returncode == 0
+    options, commands = told.stdout.decode().split("\n\n")[1:]
+    manual = (TREE / "man" / "ivshmem-client.1").read_text(encoding="utf-8")
+    for name in re.findall(r"--([a-z-]+)", options):
+        assert f"Fl -{name}" in manual
+    for letter in re.findall(r"^ +-(\w),", options, re.MULTILINE):
+        assert re.search(rf"^\.It Fl {letter}\b", manual, re.MULTILINE)
+    for name in re.findall(r"^  ([a-z]+) ", commands, re.MULTILINE):
+        assert re.search(rf"^\.It Ic {name}\b", manual, re.MULTILINE)
+    known = re.findall(r"^\.It (?:Fl \w[^\n]* , )?Fl -([a-z-]+)", manual, re.MULTILINE)
+    assert sorted(known) == sorted(re.findall(r"--([a-z-]+)", options))
 
 
 def test_library_manual_has_every_function():

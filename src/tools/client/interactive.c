@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Interactive use, compatible with QEMU's ivshmem-client: its prompt, its commands, which end with
+ * a newline, a carriage return or a semicolon, and its patience with a server that is not there.
+ * Unlike QEMU's it ends at the end of its input.
+ */
+#include "tools/client/tool.h"
+
+#include "util/cleanup.h"
+#include "util/signals.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RETRY_MS   1000
+#define INPUT_SIZE 1024 /* bytes of a command */
+#define WORDS_MAX  4
+
+typedef struct Session {
+    IvshmemClient client;
+    const ToolOptions *options;
+    int signals;
+    bool over;
+    char input[INPUT_SIZE]; /* up to the end of a command that is not complete */
+    size_t n_input;
+} Session;
+
+/* A command; a word of its pattern that begins with '<' stands for any word. */
+typedef struct Prompted {
+    const char *pattern;
+    void (*run)(Session *session, char **words);
+    const char *help;
+} Prompted;
+
+static void show_help(Session *session, char **words);
+
+static void dump(Session *session, char **words)
+{
+    (void)words;
+    ivshmem_client_dump(&session->client);
+}
+
+static void ring_all(Session *session, char **words)
+{
+    (void)words;
+    (void)tool_ring_all(&session->client);
+}
+
+static void ring(Session *session, char **words)
+{
+    (void)tool_ring(&session->client, words[1], words[2]);
+}
+
+static void quit(Session *session, char **words)
+{
+    (void)words;
+    session->over = true;
+}
+
+static const Prompted prompted[] = {
+    {"dump", dump, "show our ID and vectors and those of all peers"},
+    {"int <peer> <vector>", ring, "ring a vector of a peer, or all of them ('all')"},
+    {"int all", ring_all, "ring all vectors of all other peers"},
+    {"help", show_help, "show this"},
+    {"?", show_help, "the same"},
+    {"quit", quit, "end; so does the end of the input"},
+};
+#define N_PROMPTED (sizeof(prompted) / sizeof(prompted[0]))
+
+static void show_help(Session *session, char **words)
+{
+    (void)session, (void)words;
+    for (size_t i = 0; i < N_PROMPTED; i++)
+        (void)printf("%-20s %s\n", prompted[i].pattern, prompted[i].help);
+}
+
+/* Cuts a text into words, in place. Returns their number; more than WORDS_MAX are one too many. */
+static size_t split(char *text, char *words[static WORDS_MAX + 1])
+{
+    char *rest = NULL;
+    size_t n = 0;
+
+    for (char *word = strtok_r(text, " \t", &rest); word && n <= WORDS_MAX;
+         word = strtok_r(NULL, " \t", &rest))
+        words[n++] = word;
+    return n;
+}
+
+static bool matches(const Prompted *command, char **words, size_t n)
+{
+    char pattern[64], *wanted[WORDS_MAX + 1];
+
+    (void)snprintf(pattern, sizeof(pattern), "%s", command->pattern);
+    if (split(pattern, wanted) != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (wanted[i][0] != '<' && strcmp(wanted[i], words[i]) != 0)
+            return false;
+    return true;
+}
+
+static void run_line(Session *session, char *line)
+{
+    char *words[WORDS_MAX + 1];
+    size_t n = split(line, words);
+
+    if (n == 0 || session->over)
+        return;
+    for (size_t i = 0; i < N_PROMPTED; i++) {
+        if (matches(&prompted[i], words, n)) {
+            prompted[i].run(session, words);
+            return;
+        }
+    }
+    (void)puts("invalid command, type help");
+}
+
+static void prompt(const Session *session)
+{
+    if (!session->over)
+        (void)fputs("cmd> ", stdout);
+    (void)fflush(stdout);
+}
+
+static void take_byte(Session *session, char byte)
+{
+    if (byte != '\n' && byte != '\r' && byte != ';') {
+        if (session->n_input < INPUT_SIZE)
+            session->input[session->n_input++] = byte;
+        return;
+    }
+    if (session->n_input == INPUT_SIZE) {
+        (void)tool_error("a command has more than %d bytes", INPUT_SIZE - 1);
+    } else {
+        session->input[session->n_input] = '\0';
+        run_line(session, session->input);
+    }
+    session->n_input = 0;
+}
+
+static void take_input(Session *session)
+{
+    char bytes[INPUT_SIZE];
+    ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    for (ssize_t i = 0; i < n; i++)
+        take_byte(session, bytes[i]);
+    if (n <= 0) {
+        take_byte(session, '\n');
+        session->over = true;
+    }
+    prompt(session);
+}
+
+static void on_ring(const IvshmemClient *client, const IvshmemClientPeer *peer, unsigned vector,
+                    void *arg)
+{
+    (void)client, (void)arg;
+    (void)printf("receive notification from peer_id=%" PRId64 " vector=%u\n", peer->id, vector);
+    (void)fflush(stdout);
+}
+
+/* Until the user or the server ends it. */
+static void converse(Session *session)
+{
+    struct pollfd fds[] = {
+        {.fd = session->signals, .events = POLLIN},
+        {.fd = ivshmem_client_get_fd(&session->client), .events = POLLIN},
+        {.fd = STDIN_FILENO, .events = POLLIN},
+    };
+
+    prompt(session);
+    while (!session->over) {
+        if (poll(fds, 3, -1) < 0)
+            continue; /* EINTR: signals that matter have a descriptor */
+        session->over = fds[0].revents;
+        if (fds[1].revents && ivshmem_client_dispatch(&session->client) < 0) {
+            (void)printf("disconnected from server: %s\n", ivshmem_client_error(&session->client));
+            (void)fflush(stdout);
+            return;
+        }
+        if (fds[2].revents && !session->over)
+            take_input(session);
+    }
+}
+
+/* Waits until it is time to try again, or for the end. */
+static void pause_before_retry(Session *session)
+{
+    struct pollfd signals = {.fd = session->signals, .events = POLLIN};
+
+    (void)tool_error("%s; retry in 1 second", ivshmem_client_error(&session->client));
+    session->over = poll(&signals, 1, RETRY_MS) > 0;
+}
+
+/* Connected once, until the connection ends. */
+static void attend(Session *session)
+{
+    IvshmemClient *client = &session->client;
+    int timeout_ms = session->options->connect_timeout_ms;
+
+    if (ivshmem_client_connect_timeout(client, timeout_ms) < 0) {
+        pause_before_retry(session);
+        return;
+    }
+    (void)printf("listen on server socket %d\n", client->sock_fd);
+    /* So that a command that is there already finds the peers that are. */
+    (void)ivshmem_client_wait_ready(client, RETRY_MS);
+    if (ivshmem_client_is_ready(client) || client->sock_fd >= 0)
+        converse(session);
+    else
+        pause_before_retry(session);
+    ivshmem_client_close(client);
+}
+
+int run_interactive(const ToolOptions *options)
+{
+    static Session session;
+    _cleanup_close_ int signals = signals_open();
+    int status;
+
+    if (signals < 0)
+        return tool_error("cannot wait for signals: %s", strerror(-signals));
+    session.options = options;
+    session.signals = signals;
+    status = tool_init(&session.client, options, on_ring, NULL);
+    while (status == STATUS_OK && !session.over)
+        attend(&session);
+    return status == STATUS_OK ? tool_flush() : status;
+}

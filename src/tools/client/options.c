@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/client/options.h"
+
+#include "util/cli.h"
+#include "util/size.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OPTION_HELP,
+    OPTION_VERSION,
+    OPTION_VERBOSE,
+    OPTION_SOCKET,
+    OPTION_CONNECT_TIMEOUT,
+    OPTION_VECTORS,
+    OPTION_JSON,
+    OPTION_TIMEOUT,
+    N_OPTIONS
+};
+
+static const CliOption table[] = {
+    [OPTION_HELP] = {'h', "help", NULL, "show this and exit"},
+    [OPTION_VERSION] = {0, "version", NULL, "show the version and exit"},
+    [OPTION_VERBOSE] = {'v', "verbose", NULL, "say what happens"},
+    [OPTION_SOCKET] = {'S', "socket", "PATH", "the server's Unix socket (" DEFAULT_SOCKET ")"},
+    [OPTION_CONNECT_TIMEOUT] = {0, "connect-timeout", "S",
+                                "seconds until the server must have set us up (10)"},
+    [OPTION_VECTORS] = {0, "vectors", "N", "how many the server gives each client, if known"},
+    [OPTION_JSON] = {0, "json", NULL, "list, wait, watch: JSON, one object a line"},
+    [OPTION_TIMEOUT] = {0, "timeout", "S", "wait: seconds until it gives up, status 2 (never)"},
+};
+_Static_assert(sizeof(table) / sizeof(table[0]) == N_OPTIONS, "a row each");
+
+static void show_help(void)
+{
+    (void)puts("Usage: " PROGRAM " [OPTION]... [COMMAND [ARGUMENT]...]\n"
+               "Be a peer of an ivshmem server. Without a COMMAND, read commands from standard "
+               "input,\nwhere 'help' lists them.\n");
+    cli_show(table, N_OPTIONS);
+    (void)puts("");
+    for (size_t i = 0; i < n_commands; i++) {
+        char usage[64];
+
+        (void)snprintf(usage, sizeof(usage), "%s %s", commands[i].name, commands[i].arguments);
+        (void)printf("  %-26s %s\n", usage, commands[i].help);
+    }
+}
+
+/* Seconds, with a fraction if need be, as milliseconds. */
+static bool store_seconds(const char *name, const char *text, int *ms)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+
+    if (!*text || *end || strspn(text, "0123456789.") != strlen(text) || seconds > INT_MAX / 1000) {
+        (void)tool_error("--%s '%s': not a number of seconds from 0 to %d", name, text,
+                         INT_MAX / 1000);
+        return false;
+    }
+    *ms = (int)(seconds * 1000 + 0.5);
+    return true;
+}
+
+static bool store_vectors(ToolOptions *options, const char *text)
+{
+    uint64_t number;
+
+    if (count_parse(text, 1, IVSHMEM_CLIENT_MAX_VECTORS, &number) < 0) {
+        (void)tool_error("--vectors '%s': not a number from 1 to %d", text,
+                         IVSHMEM_CLIENT_MAX_VECTORS);
+        return false;
+    }
+    options->vectors = (unsigned)number;
+    return true;
+}
+
+static bool store(ToolOptions *options, int option, const char *value)
+{
+    switch (option) {
+    case OPTION_VERBOSE:
+        options->verbose = true;
+        return true;
+    case OPTION_SOCKET:
+        options->socket = value;
+        return true;
+    case OPTION_CONNECT_TIMEOUT:
+        return store_seconds("connect-timeout", value, &options->connect_timeout_ms);
+    case OPTION_VECTORS:
+        return store_vectors(options, value);
+    case OPTION_JSON:
+        options->json = true;
+        return true;
+    case OPTION_TIMEOUT:
+        return store_seconds("timeout", value, &options->timeout_ms);
+    default:
+        return false;
+    }
+}
+
+static bool find_command(ToolOptions *options, const char *name)
+{
+    for (size_t i = 0; i < n_commands; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            options->command = &commands[i];
+    if (!options->command)
+        (void)tool_error("unknown command '%s' (see --help)", name);
+    return options->command;
+}
+
+static bool check_command(const ToolOptions *options)
+{
+    const Command *command = options->command;
+    const char *name = command ? command->name : "interactive use";
+    unsigned takes = command ? command->takes : 0;
+
+    if (command && (options->n_arguments < command->min_arguments ||
+                    options->n_arguments > command->max_arguments)) {
+        (void)tool_error("wrong number of arguments; it is '%s%s%s'", command->name,
+                         *command->arguments ? " " : "", command->arguments);
+        return false;
+    }
+    if ((options->json && !(takes & TAKES_JSON)) ||
+        (options->timeout_ms >= 0 && !(takes & TAKES_TIMEOUT))) {
+        (void)tool_error("--%s does not go with %s",
+                         options->json && !(takes & TAKES_JSON) ? "json" : "timeout", name);
+        return false;
+    }
+    return true;
+}
+
+OptionsResult options_parse(ToolOptions *options, int argc, char **argv)
+{
+    const char *value;
+    int option;
+
+    *options = (ToolOptions){.socket = DEFAULT_SOCKET, .connect_timeout_ms = -1, .timeout_ms = -1};
+    while ((option = cli_next(table, N_OPTIONS, PROGRAM, argc, argv, &value)) != CLI_END) {
+        if (option == OPTION_HELP)
+            show_help();
+        if (option == OPTION_VERSION)
+            (void)puts(PROGRAM " " IVSHMEM_VERSION);
+        if (option == OPTION_HELP || option == OPTION_VERSION)
+            return OPTIONS_DONE;
+        if (option == CLI_WRONG || !store(options, option, value))
+            return OPTIONS_WRONG;
+    }
+    if (optind < argc && !find_command(options, argv[optind]))
+        return OPTIONS_WRONG;
+    if (options->command) {
+        options->arguments = argv + optind + 1;
+        options->n_arguments = argc - optind - 1;
+    }
+    return check_command(options) ? OPTIONS_RUN : OPTIONS_WRONG;
+}
