@@ -52,15 +52,6 @@ typedef struct Machine {
 
 static Machine machine;
 
-static inline int machine_count_fds(void)
-{
-    int n = 0;
-
-    for (int fd = 0; fd < 1024; fd++)
-        n += fcntl(fd, F_GETFD) >= 0;
-    return n;
-}
-
 static inline void machine_path(char path[static PATH_MAX], const char *name)
 {
     (void)snprintf(path, PATH_MAX, "%s/%s", machine.root, name);
@@ -291,7 +282,7 @@ static inline const IvshmemDeviceOptions *machine_options(void)
 static inline int machine_start(void **state)
 {
     (void)state;
-    machine = (Machine){.real = sys, .n_fds = machine_count_fds()};
+    machine = (Machine){.real = sys, .n_fds = count_open_fds()};
     (void)snprintf(machine.root, sizeof(machine.root), "/tmp/ivshmem-machine-XXXXXX");
     assert_non_null(mkdtemp(machine.root));
     machine_folder("sys/bus/pci/devices");
@@ -314,7 +305,7 @@ static inline int machine_stop(void **state)
     (void)state;
     sys = machine.real;
     (void)snprintf(command, sizeof(command), "rm -r %s", machine.root);
-    return machine_count_fds() != machine.n_fds || system(command) != 0;
+    return count_open_fds() != machine.n_fds || system(command) != 0;
 }
 
 #define machine_test(test) cmocka_unit_test_setup_teardown(test, machine_start, machine_stop)

@@ -9,24 +9,15 @@
 #include "device/device.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdint.h>
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_MS    INT64_C(1000000)
-#define NS_PER_S     INT64_C(1000000000)
-#define PAUSE_MIN_NS (50 * INT64_C(1000))
-#define PAUSE_MAX_NS NS_PER_MS
+#include "util/deadline.h"
 
-static int64_t now(void)
-{
-    struct timespec time;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * NS_PER_S + time.tv_nsec;
-}
+#define PAUSE_MIN_NS INT64_C(50000)
+#define PAUSE_MAX_NS INT64_C(1000000)
 
 /* @return 1 if a doorbell was taken, 0 if there is none, or a negative errno */
 static int take(int fd)
@@ -61,34 +52,20 @@ int ivshmem_device_wait(IvshmemDevice *device, unsigned vector, int timeout_ms)
     return take(poll_fd.fd);
 }
 
-/* What is left until the end, rounded up, for poll(2): -1 is for ever. */
-static int left_ms(int64_t end)
+/* Sleeps for a while, at most until the deadline, and lengthens the next pause. */
+static int pause_until(int64_t deadline, int64_t *pause)
 {
-    int64_t left;
-
-    if (end < 0)
-        return -1;
-    left = (end - now() + NS_PER_MS - 1) / NS_PER_MS;
-    if (left <= 0)
-        return 0;
-    return left > INT_MAX ? INT_MAX : (int)left;
-}
-
-/* Sleeps for a while, and lengthens the next one. @return 0 or -EINTR */
-static int pause_for(int64_t *pause, int64_t end)
-{
-    int64_t left = end < 0 ? *pause : end - now();
-    int64_t length = left < *pause ? left : *pause;
-    struct timespec time = {.tv_nsec = length > 0 ? length : 0};
+    int64_t left = deadline - deadline_now();
+    struct timespec time = {.tv_nsec = left < *pause ? left : *pause};
 
     *pause = *pause * 2 < PAUSE_MAX_NS ? *pause * 2 : PAUSE_MAX_NS;
-    return -clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+    return left <= 0 ? 0 : -clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
 int ivshmem_device_wait_for(IvshmemDevice *device, unsigned vector, bool (*look)(void *opaque),
                             void *opaque, int timeout_ms)
 {
-    int64_t end = timeout_ms < 0 ? -1 : now() + timeout_ms * NS_PER_MS;
+    int64_t deadline = deadline_after(timeout_ms);
     int64_t pause = PAUSE_MIN_NS;
 
     if (device->interrupts && vector >= device->n_vectors)
@@ -99,13 +76,13 @@ int ivshmem_device_wait_for(IvshmemDevice *device, unsigned vector, bool (*look)
 
         if (look(opaque))
             return 1;
-        left = left_ms(end);
+        left = deadline_left(deadline);
         if (left == 0)
             return 0;
         if (device->interrupts)
             result = ivshmem_device_wait(device, vector, left);
         else
-            result = pause_for(&pause, end);
+            result = pause_until(deadline, &pause);
         if (result < 0)
             return result;
     }
