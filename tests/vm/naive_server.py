@@ -71,7 +71,7 @@ class NaiveServer:
 
 def main():
     options = dict(getopt.getopt(sys.argv[1:], "FS:M:l:n:")[0])
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(os.unlink(options["-S"])))
     NaiveServer(options["-S"], int(options["-l"].removesuffix("M")) << 20,
                 int(options["-n"])).run()
 
