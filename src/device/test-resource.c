@@ -178,6 +178,10 @@ static void test_wait_for(void **state)
     assert_int_equal(counter.looks, 1);
     assert_int_equal(ivshmem_device_wait_for(device, 0, look, &counter, 5), 0);
     assert_true(counter.looks > 3); /* a pause is never longer than a millisecond or so */
+    counter = (Counter){.enough = INT_MAX};
+    machine_alarm(5);
+    assert_int_equal(ivshmem_device_wait_for(device, 0, look, &counter, -1), -EINTR);
+    machine_alarm(0);
     ivshmem_device_close(device);
 }
 

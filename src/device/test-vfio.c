@@ -135,6 +135,20 @@ static void test_wait_for(void **state)
     ivshmem_device_close(device);
 }
 
+static void test_signal(void **state)
+{
+    IvshmemDevice *device = open_device();
+    Look found = {.enough = INT_MAX};
+
+    (void)state;
+    assert_int_equal(ivshmem_device_wait(device, 0, 0), 1);
+    machine_alarm(5);
+    assert_int_equal(ivshmem_device_wait(device, 0, -1), -EINTR);
+    assert_int_equal(ivshmem_device_wait_for(device, 0, look, &found, -1), -EINTR);
+    machine_alarm(0);
+    ivshmem_device_close(device);
+}
+
 /* Whichever call fails, its error comes through and nothing stays open or changed. */
 static void test_ioctl_faults(void **state)
 {
@@ -214,7 +228,7 @@ int main(void)
         machine_test(test_open),         machine_test(test_unmapped_registers),
         machine_test(test_wait),         machine_test(test_wait_for),
         machine_test(test_ioctl_faults), machine_test(test_other_faults),
-        machine_test(test_scarcity),
+        machine_test(test_scarcity),     machine_test(test_signal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

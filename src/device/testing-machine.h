@@ -13,10 +13,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/vfio.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "ivshmem-device.h"
@@ -306,6 +308,21 @@ static inline int machine_stop(void **state)
     sys = machine.real;
     (void)snprintf(command, sizeof(command), "rm -r %s", machine.root);
     return count_open_fds() != machine.n_fds || system(command) != 0;
+}
+
+static inline void machine_ignore(int number)
+{
+    (void)number;
+}
+
+/* Sends SIGALRM every so many milliseconds, again and again so that none is missed; 0 ends it. */
+static inline void machine_alarm(int milliseconds)
+{
+    const struct sigaction action = {.sa_handler = machine_ignore}; /* not SA_RESTART */
+    const struct timeval time = {.tv_usec = milliseconds * 1000};
+
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &(struct itimerval){time, time}, NULL), 0);
 }
 
 #define machine_test(test) cmocka_unit_test_setup_teardown(test, machine_start, machine_stop)
