@@ -42,7 +42,7 @@ def round_trips(a, b, b_id, a_id):
 
 
 def show(story, host, vms):
-    """What there is to see, once both machines have been started."""
+    """What there is to see, once both machines have been started. It is checked, too."""
     ids = []
     for vm in vms:
         ids.append(int(vm.device()[0]))
@@ -81,19 +81,12 @@ def show(story, host, vms):
     story.tell(f"{a.name} has powered itself off")
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Two VMs ring each other through a server.")
-    parser.add_argument("--server", default=server_program(), help="the server (%(default)s)")
-    arguments = parser.parse_args()
+def run(program):
     story = Story()
-
-    if not pathlib.Path(arguments.server).exists():
-        sys.exit(f"demo: there is no server {arguments.server}")
+    story.tell("preparing the guests' kernel and program")
     image = Image().make()
-    story.tell("the guest's kernel and its program are there")
-    with Server(n_vectors=N_VECTORS, program=arguments.server) as server:
-        story.tell(f"serving 4 MiB and {N_VECTORS} vectors: "
-                   f"{pathlib.Path(arguments.server).name} -S {server.socket}")
+    with Server(n_vectors=N_VECTORS, program=program) as server:
+        story.tell(f"serving 4 MiB and {N_VECTORS} vectors: {program.name} -S {server.socket}")
         with Peer(server.socket, N_VECTORS) as host:
             host.setup()
             with Vm(image, server.socket, name="vm-a") as a, \
@@ -101,8 +94,22 @@ def main():
                 story.tell("two machines are booting (QEMU, without hardware virtualisation)")
                 show(story, host, [a, b])
     story.tell("done")
-    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Two VMs ring each other through a server.")
+    parser.add_argument("--server", type=pathlib.Path, default=server_program(),
+                        help="the server (%(default)s)")
+    program = parser.parse_args().server
+    if not program.exists():
+        sys.exit(f"demo: there is no server {program}")
+    try:
+        run(program)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (OSError, RuntimeError, AssertionError) as error:
+        sys.exit(f"demo: {error}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -23,6 +23,7 @@ import time
 from qmp import Qmp
 
 QEMU = os.environ.get("IVSHMEM_QEMU", "qemu-system-x86_64")
+DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL"]  # should this process be killed
 BOOT_TIMEOUT = 120
 TIMEOUT = 60
 IOMMU = "intel-iommu,intremap=on"
@@ -83,7 +84,7 @@ class Vm:
         self._folder = tempfile.TemporaryDirectory(prefix="ivshmem-vm-")
         self.folder = pathlib.Path(self._folder.name)
         self.command = [
-            *qemu_prefix, QEMU, "-accel", "tcg", "-M", "q35", "-m", "96", "-nodefaults",
+            *DIES_WITH_US, *qemu_prefix, QEMU, "-accel", "tcg", "-M", "q35", "-m", "96", "-nodefaults",
             "-display", "none", "-no-reboot", "-name", name,
             "-kernel", image.kernel, "-initrd", image.initrd,
             "-append", "console=ttyS0 quiet panic=-1",
