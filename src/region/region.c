@@ -15,8 +15,9 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#define POSIX_MODE 0700 /* as QEMU's server makes it */
-#define MEMFD_MODE 0600
+#define POSIX_MODE     0700 /* as QEMU's server makes it */
+#define POSIX_NAME_MAX 253  /* glibc's shm_open() gives EINVAL for more */
+#define MEMFD_MODE     0600
 
 int region_size(uint64_t size, uint64_t *out)
 {
@@ -120,13 +121,17 @@ static int use_existing(Region *region, const RegionSpec *spec, ErrorText *error
 
 static int open_posix(Region *region, const RegionSpec *spec, ErrorText *error)
 {
+    const char *name = region->name + strspn(region->name, "/");
     _cleanup_close_ int fd = -1;
     int r;
 
-    if (strchr(region->name + strspn(region->name, "/"), '/') ||
-        !region->name[strspn(region->name, "/")])
+    if (strchr(name, '/') || !*name)
         return error_set(error, -EINVAL, "%s is not the name of a shared memory object",
                          region->name);
+    if (strlen(name) > POSIX_NAME_MAX)
+        return error_set(error, -ENAMETOOLONG,
+                         "the name of the shared memory object has %zu bytes; 1 to %d are possible",
+                         strlen(name), POSIX_NAME_MAX);
     fd = shm_open(region->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, POSIX_MODE);
     if (fd < 0)
         return errno == EEXIST
