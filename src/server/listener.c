@@ -123,7 +123,7 @@ static int bind_and_listen(Listener *listener, const ListenerSpec *spec,
     return 0;
 }
 
-int listener_open(Listener *listener, const ListenerSpec *spec, ErrorText *error)
+int listener_lock(Listener *listener, const ListenerSpec *spec, ErrorText *error)
 {
     struct sockaddr_un address;
     int r = address_of_path(spec->path, &address);
@@ -133,14 +133,17 @@ int listener_open(Listener *listener, const ListenerSpec *spec, ErrorText *error
         return error_set(error, r, "the socket path %s has %zu bytes; at most %zu are possible",
                          spec->path, strlen(spec->path), sizeof(address.sun_path) - 1);
     (void)snprintf(listener->path, sizeof(listener->path), "%s", spec->path);
-    r = take_lock(listener, spec, error);
-    if (r == 0)
-        r = clear_path(&address, spec, error);
-    if (r == 0)
-        r = bind_and_listen(listener, spec, &address, error);
-    if (r < 0)
-        listener_close(listener);
-    return r;
+    return take_lock(listener, spec, error);
+}
+
+int listener_open(Listener *listener, const ListenerSpec *spec, ErrorText *error)
+{
+    struct sockaddr_un address;
+    int r;
+
+    (void)address_of_path(spec->path, &address); /* it could be locked */
+    r = clear_path(&address, spec, error);
+    return r < 0 ? r : bind_and_listen(listener, spec, &address, error);
 }
 
 /* seccomp: lstat newfstatat unlink unlinkat */

@@ -33,10 +33,18 @@ typedef struct ListenerSpec {
 } ListenerSpec;
 
 /**
- * Locks the path, removes a dead server's socket from it, binds and listens. Nobody can connect
- * before the socket has its owner and mode.
+ * Locks the path: from here on no other of our servers can listen there. To be called before
+ * anything else that two servers could both have, such as the memory.
  *
  * @return 0, or a negative errno with error->text set and nothing changed but the lock file
+ */
+int listener_lock(Listener *listener, const ListenerSpec *spec, ErrorText *error);
+
+/**
+ * Removes a dead server's socket from the locked path, binds and listens. Nobody can connect before
+ * the socket has its owner and mode.
+ *
+ * @return 0, or a negative errno with error->text set, and nothing has changed
  */
 int listener_open(Listener *listener, const ListenerSpec *spec, ErrorText *error);
 

@@ -87,7 +87,6 @@ int ivshmem_server_init(IvshmemServer *server, const char *unix_sock_path, const
 static int check_config(IvshmemServer *server, const IvshmemServerConfig *config)
 {
     struct sockaddr_un address;
-    char size[SIZE_TEXT_MAX];
     uint64_t rounded;
     int r = address_of_path(config->unix_sock_path, &address);
 
@@ -120,10 +119,6 @@ static int check_config(IvshmemServer *server, const IvshmemServerConfig *config
             rounded = config->huge_page_size;
     }
     server->shm_size = (size_t)rounded;
-    if (rounded != config->shm_size) {
-        size_format(rounded, size);
-        core_log(server, LOG_NOTICE, "the size of the shared memory is rounded up to %s", size);
-    }
     return 0;
 }
 
@@ -228,7 +223,9 @@ static int open_memory(ServerCore *core)
     return 0;
 }
 
-static int open_socket(ServerCore *core)
+/* The path is locked first. Two servers that start at once would both take the memory otherwise,
+ * and the one that made it would remove it when it finds that the other has the path. */
+static int open_all(ServerCore *core)
 {
     IvshmemServer *server = core->server;
     const ListenerSpec spec = {
@@ -239,13 +236,26 @@ static int open_socket(ServerCore *core)
         .gid = server->config_.socket_gid,
     };
     ErrorText error;
-    int r;
+    int r = listener_lock(&core->listener, &spec, &error);
 
-    core_log(server, LOG_DEBUG, "create & bind socket %s", server->unix_sock_path);
-    r = listener_open(&core->listener, &spec, &error);
     if (r < 0)
         return core_fail(server, r, "%s", error.text);
-    return 0;
+    r = open_memory(core);
+    if (r < 0)
+        return r;
+    core_log(server, LOG_DEBUG, "create & bind socket %s", server->unix_sock_path);
+    r = listener_open(&core->listener, &spec, &error);
+    return r < 0 ? core_fail(server, r, "%s", error.text) : 0;
+}
+
+static void tell_rounding(const IvshmemServer *server)
+{
+    char size[SIZE_TEXT_MAX];
+
+    if (server->shm_size == server->config_.shm_size)
+        return;
+    size_format(server->shm_size, size);
+    core_log(server, LOG_NOTICE, "the size of the shared memory is rounded up to %s", size);
 }
 
 int ivshmem_server_start(IvshmemServer *server)
@@ -266,7 +276,8 @@ int ivshmem_server_start(IvshmemServer *server)
     if (r < 0)
         return core_fail(server, r, "cannot set up a server: %s%s", strerror(-r),
                          r == -EMFILE ? " (see ulimit -n)" : "");
-    if ((r = open_memory(core)) < 0 || (r = open_socket(core)) < 0)
+    r = open_all(core);
+    if (r < 0)
         return r;
     if ((r = watch(core, core->listener.fd, EVENT_LISTENER)) < 0 ||
         (r = watch(core, core->timers.fd, EVENT_TIMER)) < 0 ||
@@ -277,6 +288,7 @@ int ivshmem_server_start(IvshmemServer *server)
     server->shm_fd = core->region.fd;
     server->cur_id = 0;
     server->core_ = ptr_steal(core);
+    tell_rounding(server);
     return 0;
 }
 
