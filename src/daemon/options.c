@@ -6,62 +6,24 @@
 #include <getopt.h>
 #include <stdio.h>
 
-static void show_help(void)
+#define PROGRAM "ivshmem-server"
+
+static OptionsResult complain(const char *what, const char *which)
 {
-    (void)puts("Usage: ivshmem-server [OPTION]...\n"
-               "Share memory and doorbells between QEMU guests and host processes.\n");
-    for (unsigned i = 0; i < n_options; i++) {
-        const Option *option = &option_table[i];
-        char forms[64];
-
-        (void)snprintf(forms, sizeof(forms), "%c%c%s --%s%s%s", option->letter ? '-' : ' ',
-                       option->letter ? option->letter : ' ', option->letter ? "," : " ",
-                       option->name, option->value ? "=" : "", option->value ? option->value : "");
-        (void)printf("  %-30s %s\n", forms, option->help);
-    }
-}
-
-/* A long option's value for getopt_long is its index in the table, past all letters. */
-#define LONG_ONLY 256
-
-static void prepare_getopt(char *letters, struct option *longs)
-{
-    *letters++ = ':';
-    for (unsigned i = 0; i < n_options; i++) {
-        const Option *option = &option_table[i];
-
-        longs[i] = (struct option){option->name, option->value ? required_argument : no_argument,
-                                   NULL, LONG_ONLY + (int)i};
-        if (option->letter) {
-            *letters++ = option->letter;
-            if (option->value)
-                *letters++ = ':';
-        }
-    }
-    longs[n_options] = (struct option){0};
-    *letters = '\0';
-}
-
-static const Option *find(int code)
-{
-    for (unsigned i = 0; i < n_options; i++)
-        if (code == LONG_ONLY + (int)i ||
-            (option_table[i].letter && code == option_table[i].letter))
-            return &option_table[i];
-    return NULL;
-}
-
-static OptionsResult wrong_option(char **argv, bool lacks_value)
-{
-    char letter[3] = {'-', (char)optopt, '\0'};
-    bool is_letter = optopt > 0 && optopt < LONG_ONLY;
-    const char *why = lacks_value           ? "a value is missing behind"
-                      : optopt >= LONG_ONLY ? "no value belongs behind"
-                                            : "unknown option";
-
-    (void)fprintf(stderr, "ivshmem-server: %s %s (see --help)\n", why,
-                  is_letter ? letter : argv[optind - 1]);
+    (void)fprintf(stderr, PROGRAM ": %s%s (see --help)\n", what, which);
     return OPTIONS_WRONG;
+}
+
+static OptionsResult show(const Option *option, const CliOption *table)
+{
+    if (option->cli.letter == 'h') {
+        (void)puts("Usage: " PROGRAM " [OPTION]...\n"
+                   "Share memory and doorbells between QEMU guests and host processes.\n");
+        cli_show(table, n_options);
+    } else {
+        (void)puts(PROGRAM " " IVSHMEM_VERSION);
+    }
+    return OPTIONS_DONE;
 }
 
 /* What follows from several options together. */
@@ -69,15 +31,10 @@ static OptionsResult conclude(Options *options, int argc, char **argv)
 {
     IvshmemServerConfig *server = &options->server;
 
-    if (optind < argc) {
-        (void)fprintf(stderr, "ivshmem-server: unexpected argument '%s' (see --help)\n",
-                      argv[optind]);
-        return OPTIONS_WRONG;
-    }
-    if (server->verbose && !options->foreground) {
-        (void)fputs("ivshmem-server: cannot use verbose in daemon mode: -v needs -F\n", stderr);
-        return OPTIONS_WRONG;
-    }
+    if (optind < argc)
+        return complain("unexpected argument ", argv[optind]);
+    if (server->verbose && !options->foreground)
+        return complain("cannot use verbose in daemon mode: -v needs -F", "");
     if (server->socket_gid != (gid_t)-1 && server->socket_mode < 0)
         server->socket_mode = 0660;
     /* What the server opens again or removes later must be its user's. */
@@ -89,9 +46,9 @@ static OptionsResult conclude(Options *options, int argc, char **argv)
 
 OptionsResult options_parse(Options *options, int argc, char **argv)
 {
-    char letters[2 * OPTIONS_MAX + 2];
-    struct option longs[OPTIONS_MAX + 1];
-    int code;
+    CliOption table[CLI_MAX_OPTIONS];
+    const char *value;
+    int index;
 
     *options = (Options){
         .pidfile = OPTIONS_DEFAULT_PIDFILE,
@@ -100,21 +57,16 @@ OptionsResult options_parse(Options *options, int argc, char **argv)
         .sandbox = SANDBOX_DEFAULT,
     };
     ivshmem_server_config_init(&options->server);
-    prepare_getopt(letters, longs);
-    while ((code = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
-        const Option *option;
+    for (unsigned i = 0; i < n_options; i++)
+        table[i] = option_table[i].cli;
+    while ((index = cli_next(table, n_options, PROGRAM, argc, argv, &value)) != CLI_END) {
+        const Option *option = &option_table[index < 0 ? 0 : index];
 
-        if (code == '?' || code == ':')
-            return wrong_option(argv, code == ':');
-        option = find(code);
-        if (!option->store) {
-            if (option->letter == 'h')
-                show_help();
-            else
-                (void)puts("ivshmem-server " IVSHMEM_VERSION);
-            return OPTIONS_DONE;
-        }
-        if (!option->store(options, option, optarg))
+        if (index < 0)
+            return OPTIONS_WRONG;
+        if (!option->store)
+            return show(option, table);
+        if (!option->store(options, option, value))
             return OPTIONS_WRONG;
     }
     return conclude(options, argc, argv);

@@ -66,6 +66,6 @@ void cli_show(const CliOption *table, size_t n)
 
         (void)snprintf(forms, sizeof(forms), "%3s --%s%s%s", option->letter ? letter : "",
                        option->name, option->value ? "=" : "", option->value ? option->value : "");
-        (void)printf("  %-26s %s\n", forms, option->help);
+        (void)printf("  %-28s %s\n", forms, option->help);
     }
 }
