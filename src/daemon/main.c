@@ -168,16 +168,17 @@ static int run(IvshmemServer *server, const Options *options, int signal_fd)
     }
     if ((r = open_all(server, options, &pidfile)) < 0)
         return r;
+    if (options->show_attach)
+        attach_show(server);
     if ((r = confine(server, options)) == 0) {
-        if (options->show_attach)
-            attach_show(server);
         daemonize_done(&daemonize);
         r = serve(server, signal_fd);
         if (r < 0)
             (void)fprintf(stderr, "ivshmem-server: %s\n", ivshmem_server_error(server));
-        (void)puts("server disconnected");
     }
     ivshmem_server_close(server);
+    if (r == 0)
+        (void)puts("server disconnected");
     return r;
 }
 

@@ -10,7 +10,8 @@
 
 static OptionsResult complain(const char *what, const char *which)
 {
-    (void)fprintf(stderr, PROGRAM ": %s%s (see --help)\n", what, which);
+    (void)fprintf(stderr, PROGRAM ": %s%s%s%s (see --help)\n", what, *which ? " '" : "", which,
+                  *which ? "'" : "");
     return OPTIONS_WRONG;
 }
 
@@ -32,7 +33,7 @@ static OptionsResult conclude(Options *options, int argc, char **argv)
     IvshmemServerConfig *server = &options->server;
 
     if (optind < argc)
-        return complain("unexpected argument ", argv[optind]);
+        return complain("unexpected argument", argv[optind]);
     if (server->verbose && !options->foreground)
         return complain("cannot use verbose in daemon mode: -v needs -F", "");
     if (server->socket_gid != (gid_t)-1 && server->socket_mode < 0)

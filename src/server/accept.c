@@ -141,10 +141,13 @@ static void admit(ServerCore *core, int sock, const IvshmemServerCredentials *wh
         refuse(core, IVSHMEM_SERVER_REFUSED_UID_LIMIT, who, config->max_clients_per_uid);
         return;
     }
-    r = client_open(core, fd_steal(&owned), who, admission == IVSHMEM_SERVER_ADMIT_READ_ONLY);
-    if (r < 0)
+    r = client_open(core, sock, who, admission == IVSHMEM_SERVER_ADMIT_READ_ONLY);
+    if (r < 0) {
         refuse(core, refusal_of(r), who, 0);
-    else if (core->state.header->n_clients == core->state.header->max_clients)
+        return;
+    }
+    (void)fd_steal(&owned);
+    if (core->state.header->n_clients == core->state.header->max_clients)
         tell_full(core, who);
 }
 
@@ -172,9 +175,9 @@ static void refuse_with_reserve(ServerCore *core)
     sock = sys.accept4(core->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (sock >= 0) {
         credentials_get(&credentials, sock);
-        fd_close(sock);
         refuse(core, IVSHMEM_SERVER_REFUSED_NO_FD, &credentials.who, 0);
         credentials_free(&credentials);
+        fd_close(sock);
     } else if (errno != EAGAIN) {
         wait_until(core, timers_now() + ACCEPT_LATER);
     }

@@ -184,7 +184,6 @@ static void publish(ServerCore *core, uint32_t slot)
 
 int client_open(ServerCore *core, int sock, const IvshmemServerCredentials *who, bool read_only)
 {
-    _cleanup_close_ int owned = sock;
     uint32_t slot = state_take_slot(&core->state);
     int32_t id;
     int r;
@@ -198,12 +197,13 @@ int client_open(ServerCore *core, int sock, const IvshmemServerCredentials *who,
     }
     id = choose_id(core);
     if (id == STATE_NO_ID) {
+        (void)sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, sock, NULL);
         close_eventfds(&core->state, slot, core->server->n_vectors);
         uids_remove(&core->uids, who->uid);
         state_drop_slot(&core->state, slot);
         return -ENOSPC;
     }
-    join(core, slot, fd_steal(&owned), (uint32_t)id, who, read_only);
+    join(core, slot, sock, (uint32_t)id, who, read_only);
     publish(core, slot);
     setup_began(core, slot);
     r = outbox_send(core, slot);

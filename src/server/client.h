@@ -11,9 +11,9 @@ struct ServerCore;
 /**
  * Makes a client of a connection: a slot, eventfds, an ID, and its first three messages, at once.
  *
- * @param sock       taken over, also on failure
+ * @param sock       taken over if there is no error
  * @param read_only  it gets the memory for reading only
- * @return 0, or a negative errno, and the client has been closed without a trace: -EMFILE, -ENFILE,
+ * @return 0, or a negative errno, and there is no trace of the client: -EMFILE, -ENFILE,
  *         -ENOMEM, -ENOSPC (no ID left), -EACCES (the memory cannot be opened for reading only)
  */
 int client_open(struct ServerCore *core, int sock, const IvshmemServerCredentials *who,

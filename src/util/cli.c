@@ -49,7 +49,8 @@ int cli_next(const CliOption *table, size_t n, const char *program, int argc, ch
     if (code == ':')
         return complain(program, "a value is missing behind", argv);
     if (code == '?')
-        return complain(program, "wrong option", argv);
+        return complain(program, optopt >= LONG_ONLY ? "no value belongs into" : "unknown option",
+                        argv);
     *value = optarg;
     for (size_t i = 0; i < n; i++)
         if (code == LONG_ONLY + (int)i || code == table[i].letter)

@@ -74,11 +74,11 @@ static void expect_complaint(const char *const *words, const char *expected)
 static void test_wrong_options(void **state)
 {
     (void)state;
-    expect_complaint((const char *[]){"x", "-q", NULL}, "x: wrong option '-q' (see --help)\n");
+    expect_complaint((const char *[]){"x", "-q", NULL}, "x: unknown option '-q' (see --help)\n");
     expect_complaint((const char *[]){"x", "--quick", NULL},
-                     "x: wrong option '--quick' (see --help)\n");
+                     "x: unknown option '--quick' (see --help)\n");
     expect_complaint((const char *[]){"x", "--help=1", NULL},
-                     "x: wrong option '--help=1' (see --help)\n");
+                     "x: no value belongs into '--help=1' (see --help)\n");
     expect_complaint((const char *[]){"x", "-p", NULL},
                      "x: a value is missing behind '-p' (see --help)\n");
     expect_complaint((const char *[]){"x", "--size", NULL},
