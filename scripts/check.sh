@@ -15,6 +15,7 @@ stages=(
     "style    style          -          120 pytest  build      tree"
     "unit     unit           build      300 unit    build"
     "docs     docs           build      120 pytest  build      docs"
+    "api      api            build      120 pytest  build      api"
     "protocol protocol       build      300 pytest  build      protocol"
     "daemon   daemon         build      400 pytest  build      daemon"
     "vm       vm             build      600 pytest  build      vm"
