@@ -27,6 +27,8 @@ DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL"]  # should this process be kill
 BOOT_TIMEOUT = 120
 TIMEOUT = 60
 IOMMU = "intel-iommu,intremap=on"
+# Without no_timer_check a kernel whose host is busy takes its timer for broken, and panics.
+KERNEL_OPTIONS = "console=ttyS0 quiet panic=-1 no_timer_check"
 PORT = "port0"  # the PCIe port that takes a hot-plugged device
 
 
@@ -87,7 +89,7 @@ class Vm:
             *DIES_WITH_US, *qemu_prefix, QEMU, "-accel", "tcg", "-M", "q35", "-m", "96", "-nodefaults",
             "-display", "none", "-no-reboot", "-name", name,
             "-kernel", image.kernel, "-initrd", image.initrd,
-            "-append", "console=ttyS0 quiet panic=-1",
+            "-append", KERNEL_OPTIONS,
             "-serial", f"file:{self.folder}/console",
             *self._channel("agent"), "-serial", "chardev:agent",
             *self._channel("qmp"), "-mon", "chardev=qmp,mode=control",
