@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst]
+ *
+ * What it costs the server to bring clients up one after the other, and what the same messages cost
+ * a bare loop. For each round it prints a line with the CPU time of both (user and system, ns).
+ * With `burst` it compares the server with itself: all clients connect at once, or one by one.
+ *
+ * The messages: each newcomer gets the version, its ID, the memory, every peer's vectors and its
+ * own; everybody who is there gets the newcomer's vectors. Both sides send them to the same reader
+ * (reader.h), which is this process, and both are given the next client only when the reader has
+ * everything about the one before: the server by a connect, the floor by a byte on a socket.
+ *
+ * The floor is a process that has everything ready before the clock starts: a socket pair for each
+ * client, all the eventfds and the memory. It then does nothing but wait for the byte and sendmmsg
+ * (send.h). Not in it, and in the server's time: accept, making the eventfds, epoll, knowing who
+ * has been told what, and not waiting for anybody who does not read.
+ */
+#include "common.h"
+#include "reader.h"
+#include "send.h"
+#include "server.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PATIENCE (60 * NS_PER_S)
+
+typedef struct Plan {
+    const char *program;
+    unsigned n_clients, n_vectors;
+} Plan;
+
+static void expect(Reader *reader, const Plan *plan, unsigned n_clients)
+{
+    uint64_t wanted = reader_expected(n_clients, plan->n_vectors);
+
+    if (!reader_until(reader, wanted, PATIENCE))
+        die("%" PRIu64 " of %" PRIu64 " messages have come", reader->messages, wanted);
+}
+
+static void close_all(int *fds, unsigned n)
+{
+    while (n-- > 0)
+        (void)close(fds[n]);
+    free(fds);
+}
+
+static int *new_fds(size_t n)
+{
+    int *fds = calloc(n, sizeof(*fds));
+
+    if (!fds)
+        die("calloc");
+    return fds;
+}
+
+static int64_t measure_server(const Plan *plan, bool burst)
+{
+    BenchServer server;
+    Reader reader;
+    int *socks = new_fds(plan->n_clients);
+    int64_t used;
+
+    bench_server_start(&server, plan->program, plan->n_vectors, 0);
+    reader_init(&reader, true);
+    used = cpu_ns(server.pid);
+    for (unsigned i = 0; i < plan->n_clients; i++) {
+        socks[i] = bench_connect(server.path);
+        if (socks[i] < 0)
+            die("the server has gone");
+        reader_add(&reader, socks[i]);
+        if (!burst)
+            expect(&reader, plan, i + 1);
+    }
+    expect(&reader, plan, plan->n_clients);
+    used = cpu_ns_settled(server.pid) - used;
+    bench_server_stop(&server);
+    reader_free(&reader);
+    close_all(socks, plan->n_clients);
+    return used;
+}
+
+/* Appends one ID's vectors and sends each full batch. */
+static void send_peer(Sender *sender, const Plan *plan, int sock, const int *eventfds, unsigned id)
+{
+    for (unsigned i = 0; i < plan->n_vectors; i++) {
+        if (sender->n == SEND_BATCH) {
+            sender_send(sender, sock);
+            sender_clear(sender);
+        }
+        sender_add(sender, id, eventfds[(size_t)id * plan->n_vectors + i]);
+    }
+}
+
+/* What everybody hears of the newcomer. The batch is the same for all if it is only one. */
+static void send_to_peers(Sender *sender, const Plan *plan, const int *socks, const int *eventfds,
+                          unsigned newcomer)
+{
+    bool ready = false;
+
+    for (unsigned i = 0; i < newcomer; i++) {
+        if (!ready) {
+            sender_clear(sender);
+            send_peer(sender, plan, socks[i], eventfds, newcomer);
+            ready = plan->n_vectors <= SEND_BATCH;
+        }
+        sender_send(sender, socks[i]);
+    }
+}
+
+static void send_set_up(Sender *sender, const Plan *plan, const int *socks, const int *eventfds,
+                        unsigned newcomer, int memory)
+{
+    sender_clear(sender);
+    sender_add(sender, 0, -1);
+    sender_add(sender, newcomer, -1);
+    sender_add(sender, -1, memory);
+    for (unsigned id = 0; id <= newcomer; id++)
+        send_peer(sender, plan, socks[newcomer], eventfds, id);
+    sender_send(sender, socks[newcomer]);
+}
+
+/* The floor's process. */
+__attribute__((noreturn)) static void run_floor(const Plan *plan, const int *socks, int control)
+{
+    static Sender sender;
+    size_t n_eventfds = (size_t)plan->n_clients * plan->n_vectors;
+    int *eventfds = new_fds(n_eventfds);
+    int memory = memfd_create("bench", MFD_CLOEXEC);
+    char byte = 0;
+
+    for (size_t i = 0; i < n_eventfds; i++) {
+        eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (eventfds[i] < 0)
+            die("eventfd");
+    }
+    sender_init(&sender);
+    if (memory < 0 || write(control, &byte, 1) != 1)
+        die("the floor cannot start");
+    for (unsigned i = 0; i < plan->n_clients && read(control, &byte, 1) == 1; i++) {
+        send_to_peers(&sender, plan, socks, eventfds, i);
+        send_set_up(&sender, plan, socks, eventfds, i, memory);
+    }
+    /* The parent looks at our clock once more and ends us. */
+    (void)!read(control, &byte, 1);
+    _exit(EXIT_SUCCESS);
+}
+
+static pid_t start_floor(const Plan *plan, int *socks, int *control)
+{
+    int *theirs = new_fds(plan->n_clients), pair[2], controls[2];
+    pid_t pid;
+    char byte;
+
+    make_pair(controls);
+    for (unsigned i = 0; i < plan->n_clients; i++) {
+        make_pair(pair);
+        socks[i] = pair[0];
+        theirs[i] = pair[1];
+    }
+    pid = start_child();
+    if (pid == 0) {
+        for (unsigned i = 0; i < plan->n_clients; i++)
+            (void)close(socks[i]);
+        (void)close(controls[0]);
+        run_floor(plan, theirs, controls[1]);
+    }
+    (void)close(controls[1]);
+    close_all(theirs, plan->n_clients);
+    if (read(controls[0], &byte, 1) != 1)
+        die("the floor has not started");
+    *control = controls[0];
+    return pid;
+}
+
+static int64_t measure_floor(const Plan *plan)
+{
+    int *socks = new_fds(plan->n_clients), control;
+    pid_t pid = start_floor(plan, socks, &control);
+    Reader reader;
+    int64_t used;
+
+    reader_init(&reader, true);
+    used = cpu_ns_settled(pid);
+    for (unsigned i = 0; i < plan->n_clients; i++) {
+        reader_add(&reader, socks[i]);
+        if (write(control, "", 1) != 1)
+            die("the floor has gone");
+        expect(&reader, plan, i + 1);
+    }
+    used = cpu_ns_settled(pid) - used;
+    stop_child(pid);
+    reader_free(&reader);
+    (void)close(control);
+    close_all(socks, plan->n_clients);
+    return used;
+}
+
+int main(int argc, char **argv)
+{
+    Plan plan;
+    unsigned n_rounds;
+    bool burst = argc == 6 && strcmp(argv[5], "burst") == 0;
+
+    if (argc != 5 && !burst)
+        die("usage: bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst]");
+    plan.program = argv[1];
+    plan.n_clients = (unsigned)argument(argv[2], 1, 65536);
+    plan.n_vectors = (unsigned)argument(argv[3], 1, 2048);
+    n_rounds = (unsigned)argument(argv[4], 1, 1000);
+    raise_fd_limit();
+    for (unsigned i = 0; i < n_rounds; i++) {
+        int64_t server = measure_server(&plan, burst);
+        int64_t other = burst ? measure_server(&plan, false) : measure_floor(&plan);
+
+        (void)printf("{\"server\": %" PRId64 ", \"%s\": %" PRId64 ", \"messages\": %" PRIu64 "}\n",
+                     server, burst ? "one_by_one" : "floor", other,
+                     reader_expected(plan.n_clients, plan.n_vectors));
+        (void)fflush(stdout);
+    }
+    return EXIT_SUCCESS;
+}

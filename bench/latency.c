@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench-latency SERVER CLIENTS SILENT VECTORS LOADED SAMPLES ROUNDS
+ *
+ * How long a newcomer waits from connect() to the memory (the third message), with CLIENTS others
+ * connected, SILENT of which never read. If LOADED is 1, another newcomer comes or goes every 5 ms,
+ * which with many clients is more than can be told to all of them; otherwise each newcomer comes 10
+ * ms after the one before has gone. For each round it prints a line with the percentiles, in ns.
+ *
+ * The floor: one process that accepts, sends the three messages and closes when the newcomer does;
+ * and, if LOADED is 1, beside it another that sends as many clients, SILENT of which never read,
+ * VECTORS messages each, round and round, as fast as they read. So the machine is as busy, and a
+ * newcomer never waits for fan-out.
+ *
+ * The clients of both are read by processes with the same loop, which let the kernel drop the
+ * descriptors: reading costs more than sending, and the senders are to be what is busy.
+ */
+#include "common.h"
+#include "reader.h"
+#include "send.h"
+#include "server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define PATIENCE  (120 * NS_PER_S)
+#define STEP_NS   (NS_PER_S / 200) /* 5 ms */
+#define N_STAYING 10               /* newcomers that are there at a time */
+
+typedef struct Plan {
+    const char *program;
+    unsigned n_clients, n_silent, n_vectors, n_samples;
+    bool loaded;
+} Plan;
+
+static int compare(const void *left, const void *right)
+{
+    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+
+    return (a > b) - (a < b);
+}
+
+static int64_t percentile(const int64_t *sorted, unsigned n, unsigned per_mille)
+{
+    unsigned at = (unsigned)((uint64_t)n * per_mille / 1000);
+
+    return sorted[at < n ? at : n - 1];
+}
+
+static void print_percentiles(const char *name, int64_t *samples, unsigned n)
+{
+    qsort(samples, n, sizeof(*samples), compare);
+    (void)printf("\"%s\": {\"p50\": %" PRId64 ", \"p99\": %" PRId64 ", \"max\": %" PRId64 "}", name,
+                 percentile(samples, n, 500), percentile(samples, n, 990), samples[n - 1]);
+}
+
+/* One newcomer, timed. Gives its socket. */
+static int come(const char *path, int64_t *took)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    int64_t value, begin = now_ns();
+    int sock = bench_connect(path), memory;
+
+    for (int i = 0; i < 3; i++) {
+        struct iovec vector = {&value, sizeof(value)};
+        struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
+
+        header.msg_control = &control;
+        header.msg_controllen = sizeof(control);
+        if (recvmsg(sock, &header, MSG_CMSG_CLOEXEC) != sizeof(value))
+            die("a newcomer got no message");
+        if (i == 2 && header.msg_controllen < CMSG_LEN(sizeof(int)))
+            die("a newcomer got no memory");
+    }
+    *took = now_ns() - begin;
+    memcpy(&memory, CMSG_DATA(&control.align), sizeof(memory));
+    (void)close(memory);
+    return sock;
+}
+
+/* Newcomers come and go, as many as there are samples to take. */
+static void sample(const Plan *plan, const char *path, int64_t *samples)
+{
+    int staying[N_STAYING];
+    unsigned n_staying = plan->loaded ? N_STAYING : 1;
+    int64_t when = now_ns();
+
+    for (unsigned i = 0; i < N_STAYING; i++)
+        staying[i] = -1;
+    for (unsigned i = 0; i < plan->n_samples; i++) {
+        int *place = &staying[i % n_staying];
+
+        if (*place >= 0)
+            (void)close(*place);
+        when += plan->loaded ? STEP_NS : 2 * STEP_NS;
+        sleep_until(when);
+        *place = come(path, &samples[i]);
+        if (!plan->loaded) {
+            (void)close(*place);
+            *place = -1;
+        }
+        when += plan->loaded ? STEP_NS : 0;
+        sleep_until(when);
+        if (when < now_ns() - STEP_NS)
+            when = now_ns(); /* late: what was missed is not made up for in a bunch */
+    }
+    for (unsigned i = 0; i < N_STAYING; i++)
+        if (staying[i] >= 0)
+            (void)close(staying[i]);
+}
+
+/* Reads for the clients until it is ended; says on `ready` when the server's are set up. The first
+ * of the sockets are those that never read. */
+__attribute__((noreturn)) static void read_for_ever(const Plan *plan, int *socks, const char *path,
+                                                    int ready)
+{
+    Reader reader;
+    unsigned n_readers = plan->n_clients - plan->n_silent;
+
+    reader_init(&reader, false);
+    for (unsigned i = 0; i < plan->n_clients; i++) {
+        if (path)
+            socks[i] = bench_connect(path);
+        if (i >= plan->n_silent)
+            reader_add(&reader, socks[i]);
+    }
+    if (path && n_readers &&
+        !reader_until(&reader,
+                      (uint64_t)n_readers * (3 + (uint64_t)plan->n_clients * plan->n_vectors),
+                      PATIENCE))
+        die("the clients are not told of each other");
+    if (write(ready, "", 1) != 1)
+        die("nobody waits for the clients");
+    for (;;)
+        (void)reader_until(&reader, UINT64_MAX, PATIENCE);
+}
+
+/* The floor's fan-out. Never ends by itself. */
+__attribute__((noreturn)) static void fan_out(const Plan *plan, const int *socks)
+{
+    static Sender sender;
+    int doorbell = eventfd(0, EFD_CLOEXEC);
+
+    sender_init(&sender);
+    for (unsigned i = 0; i < plan->n_vectors && i < SEND_BATCH; i++)
+        sender_add(&sender, 1, doorbell);
+    for (;;)
+        for (unsigned i = plan->n_silent; i < plan->n_clients; i++)
+            sender_send(&sender, socks[i]);
+}
+
+/* The floor's accept loop. Never ends by itself. */
+__attribute__((noreturn)) static void accept_and_send(int listener)
+{
+    static Sender sender;
+    int memory = memfd_create("bench", MFD_CLOEXEC);
+    int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
+
+    sender_init(&sender);
+    sender_add(&sender, 0, -1);
+    sender_add(&sender, 0, -1);
+    sender_add(&sender, -1, memory);
+    if (memory < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event) < 0)
+        die("the floor cannot start");
+    while (epoll_wait(epoll_fd, &event, 1, -1) == 1) {
+        int sock = event.data.fd;
+
+        if (sock != listener) {
+            (void)close(sock);
+            continue;
+        }
+        sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        sender_send(&sender, sock);
+        event = (struct epoll_event){.events = EPOLLIN, .data.fd = sock};
+        if (sock < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, sock, &event) < 0)
+            die("the floor cannot accept");
+    }
+    die("the floor has ended");
+}
+
+static int listen_at(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    if (bind(sock, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(sock, 100) < 0)
+        die("cannot listen at %s", path);
+    return sock;
+}
+
+static void measure_floor(const Plan *plan, int64_t *samples)
+{
+    BenchServer floor;
+    pid_t reader = 0, sender = 0;
+    int *ours = calloc(2 * (size_t)plan->n_clients + 1, sizeof(int)), *theirs;
+    int listener, ready[2];
+
+    if (!ours)
+        die("calloc");
+    theirs = ours + plan->n_clients;
+    bench_server_make_folder(&floor);
+    listener = listen_at(floor.path);
+    floor.pid = start_child();
+    if (floor.pid == 0)
+        accept_and_send(listener);
+    (void)close(listener);
+    make_pair(ready);
+    if (plan->loaded) {
+        for (unsigned i = 0; i < plan->n_clients; i++) {
+            int pair[2];
+
+            make_pair(pair);
+            ours[i] = pair[0];
+            theirs[i] = pair[1];
+        }
+        if ((reader = start_child()) == 0)
+            read_for_ever(plan, ours, NULL, ready[1]);
+        if ((sender = start_child()) == 0)
+            fan_out(plan, theirs);
+    }
+    sample(plan, floor.path, samples);
+    stop_child(sender);
+    stop_child(reader);
+    bench_server_stop(&floor);
+    for (unsigned i = 0; plan->loaded && i < 2 * plan->n_clients; i++)
+        (void)close(ours[i]);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+    free(ours);
+}
+
+int main(int argc, char **argv)
+{
+    Plan plan;
+    BenchServer server;
+    pid_t reader;
+    int64_t *samples;
+    int ready[2], *socks;
+    char byte;
+
+    if (argc != 8)
+        die("usage: bench-latency SERVER CLIENTS SILENT VECTORS LOADED SAMPLES ROUNDS");
+    plan.program = argv[1];
+    plan.n_clients = (unsigned)argument(argv[2], 0, 65536);
+    plan.n_silent = (unsigned)argument(argv[3], 0, plan.n_clients);
+    plan.n_vectors = (unsigned)argument(argv[4], 1, SEND_BATCH);
+    plan.loaded = argument(argv[5], 0, 1) == 1;
+    plan.n_samples = (unsigned)argument(argv[6], 1, 1000000);
+    samples = calloc(plan.n_samples, sizeof(*samples));
+    socks = calloc(plan.n_clients + 1, sizeof(*socks));
+    if (!samples || !socks)
+        die("calloc");
+    raise_fd_limit();
+
+    bench_server_start(&server, plan.program, plan.n_vectors, 0);
+    make_pair(ready);
+    if ((reader = start_child()) == 0)
+        read_for_ever(&plan, socks, server.path, ready[1]);
+    (void)close(ready[1]);
+    if (read(ready[0], &byte, 1) != 1)
+        die("the clients have gone");
+    for (int64_t left = argument(argv[7], 1, 1000); left > 0; left--) {
+        int64_t used, began;
+
+        used = cpu_ns_settled(server.pid);
+        began = now_ns();
+        sample(&plan, server.path, samples);
+        used = (cpu_ns(server.pid) - used) * 1000 / (now_ns() - began);
+        (void)printf("{");
+        print_percentiles("server", samples, plan.n_samples);
+        measure_floor(&plan, samples);
+        (void)printf(", ");
+        print_percentiles("floor", samples, plan.n_samples);
+        (void)printf(", \"busy\": %.3f}\n", (double)used / 1000);
+        (void)fflush(stdout);
+    }
+    stop_child(reader);
+    bench_server_stop(&server);
+    return EXIT_SUCCESS;
+}
