@@ -19,6 +19,7 @@ stages=(
     "protocol protocol       build      300 pytest  build      protocol"
     "daemon   daemon         build      400 pytest  build      daemon"
     "vm       vm             build      600 pytest  build      vm"
+    "bench    bench          build      240 pytest  build      bench"
     "clang    clang          -          300 compile clang"
     "asan     asan-build     -          300 compile asan"
     "asan     asan-unit      asan-build 600 unit    build-asan"

@@ -17,6 +17,7 @@ check_packages=(
     shellcheck
     valgrind
     "${vm_packages[@]}"
+    "${bench_packages[@]}"
 )
 bare_packages=(mmdebstrap)
 

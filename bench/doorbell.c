@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench-doorbell SERVER ROUNDS
+ *
+ * What it costs to ring a peer's doorbell through the client library, and by a bare write() to the
+ * same eventfd. They alternate, a thousand of each, in one process that nothing else wakes: nobody
+ * waits on the doorbell, so what is measured is the ringing alone. For each round it prints a line
+ * with the time of one ring of both (ns): the medians of its pieces.
+ */
+#include "common.h"
+#include "server.h"
+
+#include <ivshmem-client.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define RINGS      1000 /* in a piece */
+#define PIECES     101
+#define TIMEOUT_MS 10000
+
+static int compare(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+
+    return (a > b) - (a < b);
+}
+
+static double ring_by_library(const IvshmemClient *client, const IvshmemClientPeer *peer)
+{
+    int64_t began = now_ns();
+
+    for (int i = 0; i < RINGS; i++)
+        if (ivshmem_client_notify(client, peer, 0) < 0)
+            die("the library cannot ring");
+    return (double)(now_ns() - began) / RINGS;
+}
+
+static double ring_by_write(int doorbell)
+{
+    int64_t began = now_ns();
+    uint64_t one = 1;
+
+    for (int i = 0; i < RINGS; i++)
+        if (write(doorbell, &one, sizeof(one)) != sizeof(one))
+            die("write");
+    return (double)(now_ns() - began) / RINGS;
+}
+
+static void measure(const IvshmemClient *client, const IvshmemClientPeer *peer)
+{
+    double library[PIECES], bare[PIECES];
+
+    for (int i = 0; i < PIECES; i++) {
+        library[i] = ring_by_library(client, peer);
+        bare[i] = ring_by_write(peer->vectors[0]);
+    }
+    qsort(library, PIECES, sizeof(*library), compare);
+    qsort(bare, PIECES, sizeof(*bare), compare);
+    (void)printf("{\"library\": %.2f, \"write\": %.2f}\n", library[PIECES / 2], bare[PIECES / 2]);
+}
+
+static void join(IvshmemClient *client, const char *path)
+{
+    int r = ivshmem_client_init(client, path, NULL, NULL, false);
+
+    ivshmem_client_set_vectors(client, 1);
+    if (r < 0 || ivshmem_client_connect_timeout(client, TIMEOUT_MS) < 0 ||
+        ivshmem_client_wait_ready(client, TIMEOUT_MS) < 0) {
+        errno = 0;
+        die("%s", ivshmem_client_error(client));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static IvshmemClient peer, ringer;
+    BenchServer server;
+    const IvshmemClientPeer *target;
+    int64_t n_rounds;
+
+    if (argc != 3)
+        die("usage: bench-doorbell SERVER ROUNDS");
+    n_rounds = argument(argv[2], 1, 100000);
+    bench_server_start(&server, argv[1], 1, 0);
+    join(&peer, server.path);
+    join(&ringer, server.path); /* it knows who was there before it */
+    target = ivshmem_client_search_peer(&ringer, peer.local.id);
+    errno = 0;
+    if (!target || target->vectors_count != 1)
+        die("the peer is not known");
+    while (n_rounds-- > 0)
+        measure(&ringer, target);
+    ivshmem_client_close(&ringer);
+    ivshmem_client_close(&peer);
+    bench_server_stop(&server);
+    return EXIT_SUCCESS;
+}

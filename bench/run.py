@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: MIT
+"""Measure the server against floors: the plainest loop that does the kernel's part of the same work,
+run in the same minute on the same machine. Floor and server alternate; what counts is the median of
+the ratios of neighbours, not the times. README.md says what each benchmark does.
+
+The results are left in bench/ of the build folder: table.txt, results.json and the plots.
+"""
+import argparse
+import json
+import os
+import pathlib
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import plots
+
+TREE = pathlib.Path(__file__).resolve().parent.parent
+BUILD = (TREE / os.environ.get("IVSHMEM_BUILD", "build")).resolve()
+SERVER = pathlib.Path(os.environ.get("IVSHMEM_SERVER", BUILD / "ivshmem-server"))
+BOUND = 1200  # seconds, for one program
+
+
+class Failure(Exception):
+    """A benchmark could not be run."""
+
+
+def program(name, *arguments):
+    """Runs one of the C programs; gives the lines that it has printed, each a JSON object."""
+    command = [str(BUILD / "bench" / f"bench-{name}"), *map(str, arguments)]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              stdin=subprocess.DEVNULL, text=True, timeout=BOUND, check=False)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"bench-{name} has taken more than {BOUND} seconds") from None
+    if done.returncode:
+        raise Failure(f"{' '.join(command)}: status {done.returncode}\n{done.stderr[-2000:]}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def spread(values):
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def row(what, unit, value, bar="", floor=None, ratio=None, holds=None):
+    """One line of the table. value and floor are numbers in the unit."""
+    return {"what": what, "unit": unit, "value": value, "floor": floor, "ratio": ratio, "bar": bar,
+            "holds": holds}
+
+
+def compare(what, rounds, mine, other, most, unit="ms CPU", scale=1e-6):
+    """A row for rounds that measured two things side by side; the bar is on their ratio."""
+    ratio = spread([mine(r) / other(r) for r in rounds])
+    return row(what, unit, statistics.median(map(mine, rounds)) * scale,
+               f"ratio <= {most}" if most else "",
+               statistics.median(map(other, rounds)) * scale, ratio,
+               ratio["median"] <= most if most else None)
+
+
+def server(r):
+    return r["server"]
+
+
+def floor(r):
+    return r["floor"]
+
+
+# The benchmarks. Each gives its rows and, for the plots, what it has measured.
+
+def bringup(quick):
+    """server CPU to bring clients up one after the other, over bare sendmmsg of the same messages"""
+    cases = [(50, 8, 3), (20, 64, 2), (200, 1, 2)] if quick else \
+        [(200, 8, 9), (300, 64, 3), (3000, 1, 2)]
+    curve = [10, 25, 50] if quick else [25, 50, 100, 200, 400, 800]
+    rows, points = [], []
+    for clients, vectors, rounds in cases:
+        done = program("bringup", SERVER, clients, vectors, rounds)
+        what = f"bring up {clients} x {vectors} ({done[0]['messages']} messages)"
+        rows.append(compare(what, done, server, floor, 1.15))
+    for clients in curve:
+        done = program("bringup", SERVER, clients, 8, 1 if clients > 200 else 3)
+        points.append({"clients": clients, "server": statistics.median(map(server, done)) / 1e9,
+                       "floor": statistics.median(map(floor, done)) / 1e9})
+    return rows, points
+
+
+def burst(quick):
+    """server CPU when all clients connect at once, over the same joins one by one"""
+    clients, rounds = (50, 3) if quick else (200, 7)
+    done = program("bringup", SERVER, clients, 8, rounds, "burst")
+    return [compare(f"{clients} x 8 at once, over one by one", done, server,
+                    lambda r: r["one_by_one"], 1.0)], done
+
+
+def latency(quick):
+    """time from connect to the memory, idle and while others come and go"""
+    count, samples, rounds = (50, 50, 2) if quick else (1000, 1000, 5)
+    idle = 20 if quick else 200
+    curve = [10, 25] if quick else [50, 200, 500]
+    rows, points = [], []
+
+    def measure(clients, silent, loaded, n_samples, n_rounds):
+        return program("latency", SERVER, clients, silent, 8, int(loaded), n_samples, n_rounds)
+
+    def add(what, done, name, most=None):
+        rows.append(compare(f"connect to memory, {what}, {name}", done,
+                            lambda r: r["server"][name], lambda r: r["floor"][name], most, "us",
+                            1e-3))
+
+    def point(clients, done):
+        points.append({"clients": clients} | {
+            f"{side}_{name}": statistics.median(r[side][name] for r in done) / 1e6
+            for side in ("server", "floor") for name in ("p50", "p99")})
+
+    for what, clients in (("idle", 0), (f"{idle} x 8 idle", idle)):
+        done = measure(clients, 0, False, max(20, samples // 4), rounds)
+        add(what, done, "p50")
+        add(what, done, "p99")
+    for clients in curve:
+        point(clients, measure(clients, clients // 10, True, max(20, samples // 4), rounds))
+    done = measure(count, count // 10, True, samples, rounds)
+    point(count, done)
+    add(f"{count} x 8 busy", done, "p50")
+    add(f"{count} x 8 busy", done, "p99", 3)
+    return rows, points
+
+
+def capacity(quick):
+    """how many clients fit into RLIMIT_NOFILE"""
+    limit = 256 if quick else 2048
+    rows = []
+    for vectors in (1, 8, 64):
+        most = program("population", SERVER, vectors, limit, 0, "most")[-1]
+        kept = limit - most["clients"] * (1 + vectors)
+        rows.append(row(f"clients x {vectors} with {limit} descriptors, {kept} of them kept free",
+                        "clients", most["clients"], f">= {(limit - 64) // (1 + vectors)}",
+                        holds=most["clients"] >= (limit - 64) // (1 + vectors)))
+    return rows, None
+
+
+def memory(quick):
+    """the server's resident memory for each client"""
+    cases = [(1, [100, 200]), (8, [100])] if quick else [(1, [1000, 5000, 9000]), (8, [1000])]
+    rows = []
+    for vectors, counts in cases:
+        start, *grown = program("population", SERVER, vectors, 0, 0, *counts)
+        for now in grown:
+            n = now["clients"]
+            each = (now["resident"] - start["resident"]) / n
+            bar = 1024 + 4 * vectors + n / 4
+            rows.append(row(f"memory of one of {n} x {vectors}", "bytes", each, f"<= {bar:.0f}",
+                            holds=each <= bar))
+    return rows, None
+
+
+def idle(quick):
+    """how often the server wakes up while nothing happens"""
+    clients, seconds = (100, 2) if quick else (1000, 10)
+    done = program("population", SERVER, 1, 0, seconds, clients)[-1]
+    return [row(f"wake-ups in {seconds} s with {clients} clients", "wake-ups", done["wakeups"],
+                "0", holds=done["wakeups"] == 0)], done
+
+
+def churn(quick):
+    """what the server keeps of clients that have come and gone"""
+    done = program("churn", SERVER, 1, 2000 if quick else 100000)[0]
+    before, half, after = done["before"], done["half"], done["after"]
+    what = f"after {done['connects']} clients came and went"
+    return [
+        row(f"descriptors left {what}", "descriptors", after["fds"] - before["fds"], "0",
+            holds=after["fds"] == before["fds"]),
+        row(f"memory more {what}", "KiB", (after["resident"] - before["resident"]) / 1024),
+        row("of that, in their second half", "KiB", (after["resident"] - half["resident"]) / 1024),
+    ], done
+
+
+def doorbell(quick):
+    """ringing a doorbell by the client library, over write()"""
+    if not (BUILD / "bench" / "bench-doorbell").exists():
+        return [], None
+    done = program("doorbell", SERVER, 10 if quick else 50)
+    return [compare("a doorbell by the library", done, lambda r: r["library"],
+                    lambda r: r["write"], 1.05, "ns", 1)], done
+
+
+BENCHMARKS = {f.__name__: f for f in
+              (bringup, burst, latency, capacity, memory, idle, churn, doorbell)}
+
+
+def number(value):
+    if value is None:
+        return ""
+    return f"{value:.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+
+
+def table(rows):
+    """The rows as text, in columns."""
+    cells = [("", "server", "floor", "unit", "ratio (min .. max)", "bar", "")]
+    for r in rows:
+        ratio = "{median:.2f} ({min:.2f} .. {max:.2f})".format(**r["ratio"]) if r["ratio"] else ""
+        holds = {None: "", True: "holds", False: "MISSED"}[r["holds"]]
+        cells.append((r["what"], number(r["value"]), number(r["floor"]), r["unit"], ratio, r["bar"],
+                      holds))
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return "\n".join("  ".join(c.rjust(w) if i in (1, 2) else c.ljust(w)
+                               for i, (c, w) in enumerate(zip(line, widths))).rstrip()
+                     for line in cells) + "\n"
+
+
+def machine():
+    return {"cpus": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg(),
+            "fd_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[1], "started": time.time()}
+
+
+def compile_programs():
+    """The C programs are not part of an ordinary build."""
+    done = subprocess.run(["ninja", "-C", str(BUILD), "bench-programs"], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise Failure(done.stdout)
+
+
+def parse_arguments():
+    names = "\n".join(f"  {name:10} {f.__doc__}" for name, f in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="./dev bench", description=__doc__, epilog=f"benchmarks:\n{names}",
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true",
+                        help="small numbers: shows that it works, within a minute")
+    parser.add_argument("--output", type=pathlib.Path, default=BUILD / "bench",
+                        help="folder for the results (%(default)s)")
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *BENCHMARKS],
+                        help="which benchmarks; all if none is named")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    results = {"quick": arguments.quick, "machine": machine(), "rows": [], "measured": {}}
+    status = 0
+    try:
+        compile_programs()
+        for name in arguments.names or BENCHMARKS:
+            print(f"{name}: {BENCHMARKS[name].__doc__}", file=sys.stderr)
+            rows, measured = BENCHMARKS[name](arguments.quick)
+            results["rows"] += rows
+            results["measured"][name] = measured
+    except Failure as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        status = 1
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    text = table(results["rows"])
+    (arguments.output / "table.txt").write_text(text)
+    (arguments.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(text, end="")
+    if shutil.which("gnuplot"):
+        plots.draw(results["measured"], arguments.output)
+    else:
+        print("bench: no gnuplot, no plots", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
