@@ -44,6 +44,9 @@ extern "C" {
 typedef struct IvshmemServer IvshmemServer;
 typedef struct IvshmemServerPeer IvshmemServerPeer;
 
+/** Bytes of a listener's name, with its final NUL. */
+#define IVSHMEM_SERVER_NAME_SIZE 64
+
 /** A connected client. The server's: valid until the peer has left. */
 struct IvshmemServerPeer {
     struct {
@@ -51,13 +54,15 @@ struct IvshmemServerPeer {
         IvshmemServerPeer **previous_next;
     } next;                 /**< its place in the server's peer_list */
     int sock_fd;            /**< the connection to it; never read or write it */
-    int64_t id;             /**< 0 to 65535 */
+    int64_t id;             /**< 0 to 65535; -1: an observer, whom no peer sees */
     const int *vectors;     /**< one eventfd per vector, vector 0 first */
     unsigned vectors_count; /**< 1 to IVSHMEM_SERVER_MAX_VECTORS */
     pid_t pid;              /**< who connected (SO_PEERCRED: as of then) */
     uid_t uid;
     gid_t gid;
     int64_t connected_at; /**< when, in nanoseconds since 1970 (CLOCK_REALTIME) */
+    int listener;         /**< index of the listener that it came through */
+    const char *name;     /**< that listener's name, "" if it has none */
 };
 
 typedef struct IvshmemServerPeerList {
@@ -94,6 +99,8 @@ typedef enum IvshmemServerRefusal {
     IVSHMEM_SERVER_REFUSED_NO_ID,     /**< every ID is in use */
     IVSHMEM_SERVER_REFUSED_POLICY,    /**< the admit callback said so */
     IVSHMEM_SERVER_REFUSED_READ_ONLY, /**< the memory cannot be opened again for reading only */
+    IVSHMEM_SERVER_REFUSED_RESERVED,  /**< the listener's identity has a living client */
+    IVSHMEM_SERVER_N_REFUSALS,
 } IvshmemServerRefusal;
 
 /** Who wants to connect: as of his connect(), from the kernel. */
@@ -120,7 +127,7 @@ typedef enum IvshmemServerAdmission {
  * look at the server, but not close it. Strings are copied.
  */
 typedef struct IvshmemServerConfig {
-    const char *unix_sock_path;
+    const char *unix_sock_path; /**< of the first listener, index 0; NULL: there is none */
     IvshmemServerMemory memory;
     const char *shm_path;
     uint64_t shm_size; /**< bytes; rounded up to a power of two (a PCI BAR), at least a page */
@@ -151,11 +158,57 @@ typedef struct IvshmemServerConfig {
     void (*peer_left)(void *opaque, IvshmemServer *server, const IvshmemServerPeer *peer);
     /** Whether a client may come in; it has cost nothing yet. NULL (default): everybody may whom
      *  the socket's mode lets connect. */
-    IvshmemServerAdmission (*admit)(void *opaque, const IvshmemServer *server,
+    IvshmemServerAdmission (*admit)(void *opaque, const IvshmemServer *server, int listener,
                                     const IvshmemServerCredentials *who);
-    void (*client_refused)(void *opaque, IvshmemServer *server, IvshmemServerRefusal reason,
-                           pid_t pid, uid_t uid, gid_t gid);
+    void (*client_refused)(void *opaque, IvshmemServer *server, int listener,
+                           IvshmemServerRefusal reason, const IvshmemServerCredentials *who);
 } IvshmemServerConfig;
+
+/** A further way into a region, with ivshmem_server_listener_config_init() for the defaults. */
+typedef struct IvshmemServerListenerConfig {
+    const char *name; /**< shown wherever an ID is shown; copied and cut; NULL: none */
+    const char *unix_sock_path;
+    int socket_mode; /**< as in IvshmemServerConfig, and the next two */
+    uid_t socket_uid;
+    gid_t socket_gid;
+    unsigned backlog;
+    unsigned n_vectors;         /**< of each client; 0 (default): the region's, which is the most */
+    unsigned max_clients;       /**< at once, through this listener; 0 (default): no limit */
+    unsigned max_accepts_per_s; /**< 0 (default): no limit */
+    bool read_only;             /**< clients get the memory for reading only */
+    bool observers;             /**< clients are told of everybody and announced to nobody: they use
+                                     no ID up; all of them are told 65535 as their own */
+    /** An identity for one client at a time; -1 (default): none. Its ID and eventfds are announced
+     * to everybody from the start and stay while the listener is there, whether or not the client
+     * is: it can come back as the same peer, and what was rung meanwhile waits in the eventfds. */
+    int64_t reserved_id;
+} IvshmemServerListenerConfig;
+
+/** What there is to know of a listener. The strings are the server's, valid while it is there. */
+typedef struct IvshmemServerListenerInfo {
+    const char *name;
+    const char *unix_sock_path;
+    unsigned n_vectors;
+    unsigned n_clients;
+    unsigned max_clients; /**< 0: no limit of its own */
+    bool read_only;
+    bool observers;
+    int64_t reserved_id; /**< -1: none */
+} IvshmemServerListenerInfo;
+
+/** Bounds of the histogram in IvshmemServerStats: bucket n counts latencies up to 10 us * 2^n, the
+ *  last one all that were longer. */
+#define IVSHMEM_SERVER_LATENCY_BUCKETS 16
+
+/** Counters since the start. */
+typedef struct IvshmemServerStats {
+    uint64_t n_joins, n_departures; /**< of clients */
+    uint64_t n_refusals[IVSHMEM_SERVER_N_REFUSALS];
+    uint64_t n_messages;  /**< sent, of 8 bytes each */
+    uint64_t n_retries;   /**< sends put off: a full socket, or the kernel lacked something */
+    uint64_t latency_sum; /**< ns from accept to the third message sent, of all joins */
+    uint64_t latency[IVSHMEM_SERVER_LATENCY_BUCKETS];
+} IvshmemServerStats;
 
 /** A server. The caller provides the storage and may read what is not private, but never write it.
  */
@@ -247,6 +300,43 @@ IVSHMEM_API void ivshmem_server_dump(const IvshmemServer *server);
 
 /** One line on what went wrong last: what, which and why. Empty if nothing did. Never NULL. */
 IVSHMEM_API const char *ivshmem_server_error(const IvshmemServer *server);
+
+/** Fills in the defaults: mode less the umask, our owner, the region's vectors, no limits. */
+IVSHMEM_API void ivshmem_server_listener_config_init(IvshmemServerListenerConfig *config);
+
+/**
+ * Opens a further listener of a started server.
+ *
+ * @return its index, or a negative errno as of ivshmem_server_start(); -EBUSY: the ID cannot be
+ *         reserved, because it is in use or a connected client has seen it leave
+ */
+IVSHMEM_API int ivshmem_server_listener_add(IvshmemServer *server,
+                                            const IvshmemServerListenerConfig *config);
+
+/**
+ * Closes a listener. A reserved identity departs with it.
+ *
+ * @param force  disconnect its clients; without it, a listener that has some is left
+ * @return 0, -ENOENT, or -EBUSY if it has clients
+ */
+IVSHMEM_API int ivshmem_server_listener_remove(IvshmemServer *server, int listener, bool force);
+
+/** Indices of listeners are below this; not all need exist. */
+IVSHMEM_API int ivshmem_server_n_listeners(const IvshmemServer *server);
+
+/** @return 0 or -ENOENT */
+IVSHMEM_API int ivshmem_server_listener_info(const IvshmemServer *server, int listener,
+                                             IvshmemServerListenerInfo *info);
+
+/** Ends a peer's connection. The peer is not valid afterwards. Not to be called in a callback. */
+IVSHMEM_API void ivshmem_server_disconnect(IvshmemServer *server, IvshmemServerPeer *peer);
+
+/** How many IDs the peer has still to hear of: arrivals and departures. */
+IVSHMEM_API unsigned ivshmem_server_pending(const IvshmemServer *server,
+                                            const IvshmemServerPeer *peer);
+
+/** The counters of a started server; all 0 while it is not started. */
+IVSHMEM_API void ivshmem_server_stats(const IvshmemServer *server, IvshmemServerStats *stats);
 
 /** How many clients there may be at once: the configured number or what RLIMIT_NOFILE allowed at
  *  start; 0 while the server is not started. */

@@ -39,12 +39,12 @@ static void show_line(void *opaque, int priority, const char *line)
         (void)puts(line);
 }
 
-static IvshmemServerAdmission judge(void *opaque, const IvshmemServer *server,
+static IvshmemServerAdmission judge(void *opaque, const IvshmemServer *server, int listener,
                                     const IvshmemServerCredentials *who)
 {
     const Options *options = opaque;
 
-    (void)server;
+    (void)server, (void)listener;
     return policy_judge(&options->policy, who);
 }
 

@@ -24,6 +24,7 @@ static const char *const refusals[] = {
     [IVSHMEM_SERVER_REFUSED_NO_ID] = "every ID is in use",
     [IVSHMEM_SERVER_REFUSED_POLICY] = "it is not among those who may connect",
     [IVSHMEM_SERVER_REFUSED_READ_ONLY] = "the memory cannot be opened for reading only",
+    [IVSHMEM_SERVER_REFUSED_RESERVED] = "the client that this socket is for is connected",
 };
 
 /* How many descriptors are open. They are below one more than the highest, and mostly dense. */
@@ -51,29 +52,31 @@ unsigned accept_most_clients(unsigned n_vectors)
     return n_fds < WIRE_N_IDS ? n_fds : WIRE_N_IDS;
 }
 
-static void set_polled(ServerCore *core, bool polled)
+static void set_polled(ServerCore *core, Listener *listener, bool polled)
 {
-    struct epoll_event event = {.events = polled ? EPOLLIN : 0, .data.u64 = EVENT_LISTENER};
+    struct epoll_event event = {.events = polled ? EPOLLIN : 0,
+                                .data.u64 = EVENT(EVENT_LISTENER, listener->index)};
 
-    if (sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_MOD, core->listener.fd, &event) == 0)
-        core->accept.waiting = !polled;
-    else if (polled)
+    if (sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_MOD, listener->socket.fd, &event) == 0) {
+        core->n_waiting += listener->accept.waiting ? -polled : !polled;
+        listener->accept.waiting = !polled;
+    } else if (polled)
         timers_set(&core->timers, TIMER_ACCEPT, timers_now() + ACCEPT_LATER);
 }
 
-void accept_resume(ServerCore *core)
+void accept_resume(ServerCore *core, Listener *listener)
 {
-    if (core->accept.waiting)
-        set_polled(core, true);
+    if (listener->accept.waiting)
+        set_polled(core, listener, true);
 }
 
-static void wait_until(ServerCore *core, int64_t when)
+static void wait_until(ServerCore *core, Listener *listener, int64_t when)
 {
-    set_polled(core, false);
+    set_polled(core, listener, false);
     timers_set(&core->timers, TIMER_ACCEPT, when);
 }
 
-static void refuse(ServerCore *core, IvshmemServerRefusal reason,
+static void refuse(ServerCore *core, const Listener *listener, IvshmemServerRefusal reason,
                    const IvshmemServerCredentials *who, unsigned limit)
 {
     IvshmemServer *server = core->server;
@@ -81,21 +84,13 @@ static void refuse(ServerCore *core, IvshmemServerRefusal reason,
 
     if (limit)
         (void)snprintf(value, sizeof(value), " %u", limit);
+    core->stats.n_refusals[reason]++;
     credentials_command(who->pid, command);
     core_log(server, LOG_WARNING, "client refused (%s, pid %d, uid %u, gid %u): %s%s", command,
              (int)who->pid, (unsigned)who->uid, (unsigned)who->gid, refusals[reason], value);
     if (server->config_.client_refused)
-        server->config_.client_refused(server->config_.opaque, server, reason, who->pid, who->uid,
-                                       who->gid);
-}
-
-/* Launchers probe a socket by connecting and hanging up; such a connection costs no ID. One that
- * has written something has broken the protocol already. */
-static bool is_gone(int sock)
-{
-    char byte;
-
-    return recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+        server->config_.client_refused(server->config_.opaque, server, (int)listener->index, reason,
+                                       who);
 }
 
 static IvshmemServerRefusal refusal_of(int error)
@@ -107,128 +102,136 @@ static IvshmemServerRefusal refusal_of(int error)
         return IVSHMEM_SERVER_REFUSED_NO_MEMORY;
     case -EACCES:
         return IVSHMEM_SERVER_REFUSED_READ_ONLY;
+    case -EBUSY:
+        return IVSHMEM_SERVER_REFUSED_RESERVED;
     default:
         return IVSHMEM_SERVER_REFUSED_NO_FD;
     }
 }
 
-static void tell_full(const ServerCore *core, const IvshmemServerCredentials *who)
+static void tell_full(const ServerCore *core, const Listener *listener,
+                      const IvshmemServerCredentials *who)
 {
-    unsigned limit = core->state.header->max_clients;
+    bool own = listener->max_clients && listener->n_clients == listener->max_clients;
+    unsigned limit = own ? listener->max_clients : core->state.header->max_clients;
+    const char *name =
+        own || limit == core->server->config_.max_clients ? "max_clients" : "from RLIMIT_NOFILE";
 
     core_log(
         core->server, LOG_WARNING,
         "the limit of %u clients (%s) is reached by pid %d, uid %u: more wait until one leaves",
-        limit, limit == core->server->config_.max_clients ? "max_clients" : "from RLIMIT_NOFILE",
-        (int)who->pid, (unsigned)who->uid);
+        limit, name, (int)who->pid, (unsigned)who->uid);
 }
 
 /* Lets the client in, or turns it away before it has cost anything. The socket is taken over. */
-static void admit(ServerCore *core, int sock, const IvshmemServerCredentials *who)
+static void admit(ServerCore *core, Listener *listener, int sock,
+                  const IvshmemServerCredentials *who)
 {
     const IvshmemServerConfig *config = &core->server->config_;
     _cleanup_close_ int owned = sock;
     IvshmemServerAdmission admission =
-        config->admit ? config->admit(config->opaque, core->server, who) : IVSHMEM_SERVER_ADMIT;
+        config->admit ? config->admit(config->opaque, core->server, (int)listener->index, who)
+                      : IVSHMEM_SERVER_ADMIT;
     int r;
 
     if (admission == IVSHMEM_SERVER_REFUSE) {
-        refuse(core, IVSHMEM_SERVER_REFUSED_POLICY, who, 0);
+        refuse(core, listener, IVSHMEM_SERVER_REFUSED_POLICY, who, 0);
         return;
     }
     if (config->max_clients_per_uid &&
         uids_count(&core->uids, who->uid) >= config->max_clients_per_uid) {
-        refuse(core, IVSHMEM_SERVER_REFUSED_UID_LIMIT, who, config->max_clients_per_uid);
+        refuse(core, listener, IVSHMEM_SERVER_REFUSED_UID_LIMIT, who, config->max_clients_per_uid);
         return;
     }
-    r = client_open(core, sock, who, admission == IVSHMEM_SERVER_ADMIT_READ_ONLY);
+    r = client_open(core, listener, sock, who,
+                    listener->read_only || admission == IVSHMEM_SERVER_ADMIT_READ_ONLY);
     if (r < 0) {
-        refuse(core, refusal_of(r), who, 0);
+        refuse(core, listener, refusal_of(r), who, 0);
         return;
     }
     (void)fd_steal(&owned);
-    if (core->state.header->n_clients == core->state.header->max_clients)
-        tell_full(core, who);
+    if (!listener_has_room(core, listener))
+        tell_full(core, listener, who);
 }
 
-static void take_client(ServerCore *core, int sock)
+static void take_client(ServerCore *core, Listener *listener, int sock)
 {
     Credentials credentials;
 
     core_log(core->server, LOG_DEBUG, "accept()=%d", sock);
-    if (is_gone(sock)) {
+    if (client_is_gone(sock)) {
         fd_close(sock);
         return;
     }
     credentials_get(&credentials, sock);
-    admit(core, sock, &credentials.who);
+    admit(core, listener, sock, &credentials.who);
     credentials_free(&credentials);
 }
 
 /* Out of descriptors: turns one client away with the one that is kept for it. */
-static void refuse_with_reserve(ServerCore *core)
+static void refuse_with_reserve(ServerCore *core, Listener *listener)
 {
     Credentials credentials;
     int sock;
 
     core->reserve_fd = fd_close(core->reserve_fd);
-    sock = sys.accept4(core->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    sock = sys.accept4(listener->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (sock >= 0) {
         credentials_get(&credentials, sock);
-        refuse(core, IVSHMEM_SERVER_REFUSED_NO_FD, &credentials.who, 0);
+        refuse(core, listener, IVSHMEM_SERVER_REFUSED_NO_FD, &credentials.who, 0);
         credentials_free(&credentials);
         fd_close(sock);
     } else if (errno != EAGAIN) {
-        wait_until(core, timers_now() + ACCEPT_LATER);
+        wait_until(core, listener, timers_now() + ACCEPT_LATER);
     }
     core->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 /* Who waits is not known before he is accepted. */
-static void tell_rate(ServerCore *core, int64_t now)
+static void tell_rate(const ServerCore *core, Listener *listener, int64_t now)
 {
-    if (core->accept.told_at && now - core->accept.told_at < TELL_AGAIN)
+    if (listener->accept.told_at && now - listener->accept.told_at < TELL_AGAIN)
         return;
-    core->accept.told_at = now;
+    listener->accept.told_at = now;
     core_log(core->server, LOG_WARNING,
-             "more clients connect than max_accepts_per_s %u: they wait their turn",
-             core->server->config_.max_accepts_per_s);
+             "more clients connect to %s than max_accepts_per_s %u: they wait their turn",
+             listener->socket.path, listener->accept.rate);
 }
 
-/* Whether max_accepts_per_s allows another connection now. A second's worth may come at once. */
-static bool pay(ServerCore *core)
+/* Whether the listener's rate allows another connection now. A second's worth may come at once. */
+static bool pay(ServerCore *core, Listener *listener)
 {
-    unsigned rate = core->server->config_.max_accepts_per_s;
+    unsigned rate = listener->accept.rate;
     int64_t now;
 
     if (rate == 0)
         return true;
     now = timers_now();
-    if (core->accept.paid_until < now - NS_PER_S)
-        core->accept.paid_until = now - NS_PER_S;
-    if (core->accept.paid_until + NS_PER_S / rate > now) {
-        tell_rate(core, now);
-        wait_until(core, core->accept.paid_until + NS_PER_S / rate);
+    if (listener->accept.paid_until < now - NS_PER_S)
+        listener->accept.paid_until = now - NS_PER_S;
+    if (listener->accept.paid_until + NS_PER_S / rate > now) {
+        tell_rate(core, listener, now);
+        wait_until(core, listener, listener->accept.paid_until + NS_PER_S / rate);
         return false;
     }
-    core->accept.paid_until += NS_PER_S / rate;
+    listener->accept.paid_until += NS_PER_S / rate;
     return true;
 }
 
 /* Accepts one connection. False if there is none to accept now. seccomp: accept4 */
-static bool accept_one(ServerCore *core)
+static bool accept_one(ServerCore *core, Listener *listener)
 {
     int sock;
 
-    if (core->state.header->n_clients == core->state.header->max_clients) {
-        set_polled(core, false);
+    if (!listener_has_room(core, listener)) {
+        set_polled(core, listener, false);
         return false;
     }
-    if (!pay(core))
+    if (!pay(core, listener))
         return false;
-    sock = sys.accept4(core->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    sock = sys.accept4(listener->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (sock >= 0) {
-        take_client(core, sock);
+        take_client(core, listener, sock);
         return true;
     }
     switch (errno) {
@@ -236,20 +239,20 @@ static bool accept_one(ServerCore *core)
         return false;
     case EMFILE:
     case ENFILE:
-        refuse_with_reserve(core);
-        return !core->accept.waiting;
+        refuse_with_reserve(core, listener);
+        return !listener->accept.waiting;
     case EINTR:
     case ECONNABORTED:
         return true;
     default: /* ENOMEM, ENOBUFS and whatever else: not for long, we hope */
         core_log(core->server, LOG_WARNING, "cannot accept a connection: %s", strerror(errno));
-        wait_until(core, timers_now() + ACCEPT_LATER);
+        wait_until(core, listener, timers_now() + ACCEPT_LATER);
         return false;
     }
 }
 
-void accept_turn(ServerCore *core)
+void accept_turn(ServerCore *core, Listener *listener, unsigned most)
 {
-    for (unsigned i = 0; i < ACCEPT_TURN && accept_one(core); i++)
+    for (unsigned i = 0; i < most && accept_one(core, listener); i++)
         ;
 }

@@ -13,11 +13,15 @@
 
 #define ACCEPT_TURN 32 /* connections in a turn of the loop */
 
-struct ServerCore;
+#define ACCEPT_TURN 32 /* connections in a turn of the loop */
 
-/** When the next connection may be taken, and why not now. */
+struct ServerCore;
+struct Listener;
+
+/** When a listener's next connection may be taken, and why not now. */
 typedef struct Accept {
-    int64_t paid_until; /* CLOCK_MONOTONIC, ns: max_accepts_per_s is used up to then */
+    unsigned rate;      /* connections per second; 0: no limit */
+    int64_t paid_until; /* CLOCK_MONOTONIC, ns: the rate is used up to then */
     int64_t told_at;    /* when the log said so last */
     bool waiting;       /* for a departure or a timer: the listener is not polled */
 } Accept;
@@ -25,8 +29,8 @@ typedef struct Accept {
 /** The most clients that a server with so many vectors can have, by RLIMIT_NOFILE as it is now. */
 unsigned accept_most_clients(unsigned n_vectors);
 
-/** Accepts what waits, ACCEPT_TURN connections at most. */
-void accept_turn(struct ServerCore *core);
+/** Accepts what waits at a listener, `most` connections at most. */
+void accept_turn(struct ServerCore *core, struct Listener *listener, unsigned most);
 
-/** There may be room again. */
-void accept_resume(struct ServerCore *core);
+/** There may be room again: the listener is polled. */
+void accept_resume(struct ServerCore *core, struct Listener *listener);

@@ -2,6 +2,7 @@
 #include "server/client.h"
 
 #include "server/core.h"
+#include "server/identity.h"
 #include "server/setup.h"
 #include "server/view.h"
 #include "server/world.h"
@@ -11,7 +12,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 
 const char *client_describe(int error)
@@ -36,104 +36,12 @@ static int watch_first(ServerCore *core, uint32_t slot, int sock)
     return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, sock, &event) < 0 ? -errno : 0;
 }
 
-static void close_eventfds(const State *state, uint32_t slot, uint32_t n)
-{
-    int32_t *fds = state_eventfds(state, slot);
-
-    while (n-- > 0)
-        fds[n] = fd_close(fds[n]);
-}
-
-/* seccomp: eventfd2
- *
- * QEMU sets O_NONBLOCK on the eventfds that it gets; the flag is shared, so they are born with it.
- */
-static int make_eventfds(const State *state, uint32_t slot, uint32_t n)
-{
-    int32_t *fds = state_eventfds(state, slot);
-
-    for (uint32_t i = 0; i < n; i++) {
-        fds[i] = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (fds[i] < 0) {
-            int r = -errno;
-
-            close_eventfds(state, slot, i);
-            return r;
-        }
-    }
-    return 0;
-}
-
-/* An ID that comes back although somebody knows it: he must get the departure of the one who had
- * it, and never hears of the new one. */
-static void recycle_id(ServerCore *core, uint32_t id)
-{
-    uint32_t slot;
-
-    BITMAP_FOREACH(slot, core->state.slots, core->state.header->max_clients)
-        view_outdate(&core->state, slot, id);
-    core_log(core->server, LOG_WARNING,
-             "no unused ID is left: peer %u gets one that %u connected clients will not be told of",
-             id, core->ids.known[id]);
-}
-
-/* Says once that IDs are running out, and again only when there were enough in between. */
-static void warn_of_few_ids(ServerCore *core)
-{
-    uint32_t n = core->ids.n_taken;
-
-    uint32_t warn_at = core->ids.n / 10 * 8;
-
-    if (n >= warn_at && !core->ids_warned)
-        core_log(core->server, LOG_WARNING,
-                 "%u of %u IDs are used up by clients that have stayed while others came and went; "
-                 "restarting the oldest clients frees them",
-                 n, core->ids.n);
-    core->ids_warned = n >= warn_at || (core->ids_warned && n >= warn_at / 2);
-}
-
-static int32_t choose_id(ServerCore *core)
-{
-    int32_t id = ids_lowest_unknown(&core->ids);
-
-    warn_of_few_ids(core);
-    if (id != STATE_NO_ID)
-        return id;
-    id = ids_least_known(&core->ids, &core->state);
-    if (id != STATE_NO_ID)
-        recycle_id(core, (uint32_t)id);
-    return id;
-}
-
 static int64_t wall_clock(void)
 {
     struct timespec now;
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-/* The client becomes part of the world. */
-static void join(ServerCore *core, uint32_t slot, int sock, uint32_t id,
-                 const IvshmemServerCredentials *who, bool read_only)
-{
-    State *state = &core->state;
-    Client *client = &state->clients[slot];
-
-    client->sock_fd = sock;
-    client->id = (int32_t)id;
-    client->n_vectors = core->server->n_vectors;
-    client->read_only = read_only;
-    client->pid = who->pid;
-    client->uid = who->uid;
-    client->gid = who->gid;
-    client->connected_at = wall_clock();
-    client->accepted_at = timers_now();
-    client->seen = state->header->n_changes;
-    world_join(state, slot, id);
-    view_spend_own(state, &core->ids, slot, id);
-    outbox_wake_all(&core->outbox, state);
-    outbox_add(&core->outbox, slot);
 }
 
 static int try_read_only(const Region *region)
@@ -144,23 +52,75 @@ static int try_read_only(const Region *region)
     return fd < 0 ? fd : 0;
 }
 
-/* Everything that can fail before the client is part of the world. Undoes what it did if so. */
+bool client_is_gone(int sock)
+{
+    char byte;
+
+    return recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
+/* The reserved slot, if nobody lives in it. A client that has just died may not have been noticed.
+ */
+static int take_reserved_slot(ServerCore *core, uint32_t slot)
+{
+    const Client *client = &core->state.clients[slot];
+
+    if (client->sock_fd >= 0 && client_is_gone(client->sock_fd))
+        client_close(core, slot, NULL);
+    return client->sock_fd >= 0 ? -EBUSY : 0;
+}
+
+/* Gives a new slot its eventfds and, unless it is an observer's, an ID; nobody is told yet. */
+static int fill_slot(ServerCore *core, const Listener *listener, uint32_t slot, int32_t *id)
+{
+    int r = identity_make(core, slot, listener->n_vectors);
+
+    *id = STATE_NO_ID;
+    if (r < 0 || listener->observers)
+        return r;
+    *id = identity_choose_id(core);
+    if (*id != STATE_NO_ID)
+        return 0;
+    identity_unmake(core, slot);
+    return -ENOSPC;
+}
+
+/* Everything of a connection that can fail. Undoes what it did if so. */
 static int prepare(ServerCore *core, uint32_t slot, int sock, uid_t uid, bool read_only)
 {
-    uint32_t n_vectors = core->server->n_vectors;
     int r = read_only ? try_read_only(&core->region) : 0;
 
-    if (r < 0 || (r = make_eventfds(&core->state, slot, n_vectors)) < 0)
+    if (r < 0 || (r = uids_add(&core->uids, uid)) < 0)
         return r;
-    r = uids_add(&core->uids, uid);
-    if (r == 0) {
-        r = watch_first(core, slot, sock);
-        if (r < 0)
-            uids_remove(&core->uids, uid);
-    }
+    r = watch_first(core, slot, sock);
     if (r < 0)
-        close_eventfds(&core->state, slot, n_vectors);
+        uids_remove(&core->uids, uid);
     return r;
+}
+
+/* The connection is the slot's from now on. */
+static void connect_slot(ServerCore *core, Listener *listener, uint32_t slot, int sock,
+                         const IvshmemServerCredentials *who, bool read_only)
+{
+    State *state = &core->state;
+    Client *client = &state->clients[slot];
+
+    state_reset_progress(client);
+    client->sock_fd = sock;
+    client->listener = listener->index;
+    client->read_only = read_only;
+    client->pid = who->pid;
+    client->uid = who->uid;
+    client->gid = who->gid;
+    client->connected_at = wall_clock();
+    client->accepted_at = timers_now();
+    client->seen = state->header->n_changes;
+    if (client->id != STATE_NO_ID)
+        view_spend_own(state, &core->ids, slot, (uint32_t)client->id);
+    bitmap_set(state->connected, slot);
+    outbox_add(&core->outbox, slot);
+    listener->n_clients++;
+    core->stats.n_joins++;
 }
 
 static void update_next_id(ServerCore *core)
@@ -170,11 +130,11 @@ static void update_next_id(ServerCore *core)
     core->server->cur_id = (uint16_t)(next == STATE_NO_ID ? 0 : next);
 }
 
-static void publish(ServerCore *core, uint32_t slot)
+static void publish(ServerCore *core, const Listener *listener, uint32_t slot)
 {
     IvshmemServer *server = core->server;
     const IvshmemServerPeer *peer =
-        peers_append(&core->peers, &server->peer_list, &core->state, slot);
+        peers_append(&core->peers, &server->peer_list, &core->state, slot, listener->name);
 
     update_next_id(core);
     core_log(server, LOG_DEBUG, "new peer id = %" PRId64, peer->id);
@@ -182,7 +142,16 @@ static void publish(ServerCore *core, uint32_t slot)
         server->config_.peer_connected(server->config_.opaque, server, peer);
 }
 
-int client_open(ServerCore *core, int sock, const IvshmemServerCredentials *who, bool read_only)
+static void drop_slot(ServerCore *core, uint32_t slot)
+{
+    identity_unmake(core, slot);
+    state_drop_slot(&core->state, slot);
+    listeners_resume(core);
+}
+
+/* A slot for a client of its own, prepared but for the connection. */
+static int open_new(ServerCore *core, Listener *listener, int sock,
+                    const IvshmemServerCredentials *who, bool read_only, uint32_t *out)
 {
     uint32_t slot = state_take_slot(&core->state);
     int32_t id;
@@ -190,21 +159,45 @@ int client_open(ServerCore *core, int sock, const IvshmemServerCredentials *who,
 
     if (slot == STATE_NO_SLOT)
         return -EMFILE;
-    r = prepare(core, slot, sock, who->uid, read_only);
+    r = fill_slot(core, listener, slot, &id);
     if (r < 0) {
         state_drop_slot(&core->state, slot);
         return r;
     }
-    id = choose_id(core);
-    if (id == STATE_NO_ID) {
-        (void)sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, sock, NULL);
-        close_eventfds(&core->state, slot, core->server->n_vectors);
-        uids_remove(&core->uids, who->uid);
-        state_drop_slot(&core->state, slot);
-        return -ENOSPC;
+    r = prepare(core, slot, sock, who->uid, read_only);
+    if (r < 0) {
+        drop_slot(core, slot);
+        return r;
     }
-    join(core, slot, sock, (uint32_t)id, who, read_only);
-    publish(core, slot);
+    if (id != STATE_NO_ID)
+        identity_join(core, slot, (uint32_t)id);
+    *out = slot;
+    return 0;
+}
+
+static int open_reserved(ServerCore *core, const Listener *listener, int sock,
+                         const IvshmemServerCredentials *who, bool read_only, uint32_t *out)
+{
+    int r = take_reserved_slot(core, listener->reserved_slot);
+
+    if (r == 0)
+        r = prepare(core, listener->reserved_slot, sock, who->uid, read_only);
+    *out = listener->reserved_slot;
+    return r;
+}
+
+int client_open(ServerCore *core, Listener *listener, int sock, const IvshmemServerCredentials *who,
+                bool read_only)
+{
+    uint32_t slot;
+    int r = listener->reserved_slot == STATE_NO_SLOT
+                ? open_new(core, listener, sock, who, read_only, &slot)
+                : open_reserved(core, listener, sock, who, read_only, &slot);
+
+    if (r < 0)
+        return r;
+    connect_slot(core, listener, slot, sock, who, read_only);
+    publish(core, listener, slot);
     setup_began(core, slot);
     r = outbox_send(core, slot);
     if (r < 0)
@@ -223,17 +216,50 @@ void client_close(ServerCore *core, uint32_t slot, const char *why)
     if (why)
         core_log(server, LOG_INFO, "peer %" PRId32 " (pid %d, uid %u) disconnected: %s", client->id,
                  (int)client->pid, (unsigned)client->uid, why);
-    world_leave(state, (uint32_t)client->id);
-    view_clear(state, &core->ids, slot);
+    bitmap_clear(state->connected, slot);
     outbox_remove(&core->outbox, slot);
     flight_forget(&core->flight, client);
     uids_remove(&core->uids, client->uid);
-    close_eventfds(state, slot, client->n_vectors);
     client->sock_fd = fd_close(client->sock_fd);
-    state_drop_slot(state, slot);
-    outbox_wake_all(&core->outbox, state);
-    accept_resume(core);
+    core->listeners.at[client->listener]->n_clients--;
+    core->stats.n_departures++;
+    view_clear(state, &core->ids, slot);
+    if (!client->reserved) {
+        if (client->id != STATE_NO_ID)
+            identity_leave(core, slot);
+        drop_slot(core, slot);
+    }
     update_next_id(core);
     if (server->config_.peer_left)
         server->config_.peer_left(server->config_.opaque, server, peer);
+}
+
+int client_reserve(ServerCore *core, Listener *listener, uint32_t id)
+{
+    uint32_t slot = state_take_slot(&core->state);
+    int r;
+
+    if (slot == STATE_NO_SLOT)
+        return -EMFILE;
+    r = identity_make(core, slot, listener->n_vectors);
+    if (r < 0) {
+        state_drop_slot(&core->state, slot);
+        return r;
+    }
+    core->state.clients[slot].reserved = true;
+    core->state.clients[slot].listener = listener->index;
+    listener->reserved_slot = slot;
+    identity_join(core, slot, id);
+    update_next_id(core);
+    return 0;
+}
+
+void client_unreserve(ServerCore *core, Listener *listener)
+{
+    uint32_t slot = listener->reserved_slot;
+
+    listener->reserved_slot = STATE_NO_SLOT;
+    identity_leave(core, slot);
+    drop_slot(core, slot);
+    update_next_id(core);
 }

@@ -7,7 +7,6 @@
 
 #include "ivshmem-server.h"
 #include "region/region.h"
-#include "server/accept.h"
 #include "server/flight.h"
 #include "server/ids.h"
 #include "server/listener.h"
@@ -23,13 +22,15 @@ typedef struct ServerCore {
     State state;
     Ids ids;
     Region region;
-    Listener listener;
+    Listeners listeners;
+    ListenSocket first; /* the first one's, while it is only locked */
+    uint32_t n_waiting; /* listeners that are not polled for now */
     Outbox outbox;
     Flight flight;
     Timers timers;
     Peers peers;
     Uids uids;
-    Accept accept;
+    IvshmemServerStats stats;
     bool ids_warned; /* that they are running out */
     int epoll_fd;
     int wake_fd;    /* readable while there is something to send: the next turn must not wait */
@@ -37,10 +38,17 @@ typedef struct ServerCore {
     int reserve_fd; /* given up for a moment to refuse a client when descriptors have run out */
 } ServerCore;
 
-/* What an epoll event is about: a slot, or one of these. */
-#define EVENT_LISTENER UINT64_C(0x100000000)
-#define EVENT_TIMER    UINT64_C(0x100000001)
-#define EVENT_WAKE     UINT64_C(0x100000002)
+/* What an epoll event is about: its kind, and an index of that kind. */
+typedef enum EventKind {
+    EVENT_CLIENT, /* slot */
+    EVENT_LISTENER,
+    EVENT_TIMER,
+    EVENT_WAKE,
+} EventKind;
+
+#define EVENT(kind, index) ((uint64_t)(kind) << 32 | (index))
+#define EVENT_KIND(data)   ((EventKind)((data) >> 32))
+#define EVENT_INDEX(data)  ((uint32_t)(data))
 
 /** Writes a line to the log callback; to standard output if there is none and `verbose` is set. */
 __attribute__((format(printf, 3, 4))) void core_log(const IvshmemServer *server, int priority,

@@ -35,7 +35,7 @@ static void handle_timers(ServerCore *core)
     if (passed & 1u << TIMER_RETRY)
         outbox_retry(&core->outbox);
     if (passed & 1u << TIMER_ACCEPT)
-        accept_resume(core);
+        listeners_resume(core);
     if (passed & 1u << TIMER_SETUP)
         setup_check(core);
 }
@@ -54,30 +54,49 @@ static void set_awake(ServerCore *core, bool awake)
         core->awake = read(core->wake_fd, &count, sizeof(count)) != sizeof(count);
 }
 
+/* Serves the listeners that have connections waiting, each its part of the turn. */
+static void accept_all(ServerCore *core, const uint32_t *ready, unsigned n_ready)
+{
+    unsigned most = n_ready < ACCEPT_TURN ? ACCEPT_TURN / n_ready : 1;
+
+    for (unsigned i = 0; i < n_ready; i++)
+        if (core->listeners.at[ready[i]])
+            accept_turn(core, core->listeners.at[ready[i]], most);
+}
+
 /* seccomp: epoll_wait epoll_pwait recvfrom read write */
 int dispatch_turn(ServerCore *core)
 {
     struct epoll_event events[EVENTS_MAX];
-    bool connections = false, timers = false;
+    uint32_t listeners[EVENTS_MAX];
+    unsigned n_listeners = 0;
+    bool timers = false;
     int n = sys.epoll_wait(core->epoll_fd, events, EVENTS_MAX, 0);
 
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
     for (int i = 0; i < n; i++) {
-        uint64_t what = events[i].data.u64;
+        uint32_t index = EVENT_INDEX(events[i].data.u64);
 
-        if (what == EVENT_LISTENER)
-            connections = true;
-        else if (what == EVENT_TIMER)
+        switch (EVENT_KIND(events[i].data.u64)) {
+        case EVENT_CLIENT:
+            handle_client(core, index, events[i].events);
+            break;
+        case EVENT_LISTENER:
+            listeners[n_listeners++] = index;
+            break;
+        case EVENT_TIMER:
             timers = true;
-        else if (what != EVENT_WAKE)
-            handle_client(core, (uint32_t)what, events[i].events);
+            break;
+        case EVENT_WAKE:
+            break;
+        }
     }
     /* From here on slots may be taken and dropped: no event is left that names one. */
     if (timers)
         handle_timers(core);
-    if (connections)
-        accept_turn(core);
+    if (n_listeners)
+        accept_all(core, listeners, n_listeners);
     outbox_turn(core);
     set_awake(core, outbox_has_work(&core->outbox));
     return 0;

@@ -1,159 +1,178 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/listener.h"
 
-#include "util/address.h"
-#include "util/cleanup.h"
-#include "util/trust.h"
+#include "server/client.h"
+#include "server/core.h"
+#include "util/sys.h"
 
-#include <fcntl.h>
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
-#include <sys/file.h>
+#include <string.h>
 
-#define LOCK_SUFFIX ".lock"
-
-static int take_lock(Listener *listener, const ListenerSpec *spec, ErrorText *error)
+/* A free place in the table, or a negative errno. */
+static int find_place(Listeners *listeners)
 {
-    struct stat found;
-    const char *why;
-    char path[PATH_MAX + sizeof(LOCK_SUFFIX)];
-    _cleanup_close_ int fd = -1;
+    Listener **more;
 
-    (void)snprintf(path, sizeof(path), "%s" LOCK_SUFFIX, listener->path);
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return error_set(error, -errno, "cannot open the lock file %s: %s", path, strerror(errno));
-    if (fstat(fd, &found) < 0)
-        return error_set(error, -errno, "cannot look at the lock file %s: %s", path,
-                         strerror(errno));
-    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->uid) : "is not a file";
-    if (why)
-        return error_set(error, -EPERM, "the lock file %s %s: it is not used", path, why);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK
-                   ? error_set(error, -EADDRINUSE, "another server listens at %s (it holds %s)",
-                               listener->path, path)
-                   : error_set(error, -errno, "cannot lock %s: %s", path, strerror(errno));
-    listener->lock_fd = fd_steal(&fd);
+    for (uint32_t i = 0; i < listeners->n; i++)
+        if (!listeners->at[i])
+            return (int)i;
+    if (listeners->n == LISTENERS_MAX)
+        return -ENOSPC;
+    more = reallocarray(listeners->at, listeners->n + 1, sizeof(*more));
+    if (!more)
+        return -ENOMEM;
+    more[listeners->n] = NULL;
+    listeners->at = more;
+    return (int)listeners->n++;
+}
+
+static int check(const ServerCore *core, const IvshmemServerListenerConfig *config)
+{
+    IvshmemServer *server = core->server;
+
+    if (config->n_vectors > server->n_vectors)
+        return core_fail(server, -ERANGE, "listener %s: %u vectors are more than the region's %u",
+                         config->unix_sock_path, config->n_vectors, server->n_vectors);
+    if (config->observers && config->reserved_id >= 0)
+        return core_fail(server, -EINVAL, "listener %s: an observer has no ID to reserve",
+                         config->unix_sock_path);
+    if (config->reserved_id >= (int64_t)core->ids.n)
+        return core_fail(server, -ERANGE, "listener %s: ID %lld is not below %u",
+                         config->unix_sock_path, (long long)config->reserved_id, core->ids.n);
+    if (config->reserved_id >= 0 && bitmap_test(core->ids.taken, (uint32_t)config->reserved_id))
+        return core_fail(server, -EBUSY,
+                         "listener %s: ID %lld is in use, or a connected client has seen it leave",
+                         config->unix_sock_path, (long long)config->reserved_id);
     return 0;
 }
 
-/* Whether somebody accepts connections at the address; a negative errno if that cannot be told. */
-static int is_live(const struct sockaddr_un *address)
+/* Observers are all told the same ID of their own, which no peer may have then. */
+static int keep_observer_id(ServerCore *core)
 {
-    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    if (fd < 0)
-        return -errno;
-    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
-        return 1; /* EAGAIN: its backlog is full */
-    return errno == ECONNREFUSED || errno == ENOENT ? 0 : -errno;
-}
-
-/* Makes sure that nothing is at the path: a dead server's socket is removed, all else is refused.
- */
-static int clear_path(const struct sockaddr_un *address, const ListenerSpec *spec, ErrorText *error)
-{
-    struct stat found;
-    const char *why;
-    int r;
-
-    if (lstat(address->sun_path, &found) < 0)
-        return errno == ENOENT ? 0
-                               : error_set(error, -errno, "cannot look at %s: %s",
-                                           address->sun_path, strerror(errno));
-    if (!S_ISSOCK(found.st_mode))
-        return error_set(error, -ENOTSOCK, "%s exists and is not a socket; it is left alone",
-                         address->sun_path);
-    r = is_live(address);
-    if (r > 0)
-        return error_set(error, -EADDRINUSE, "another server listens at %s", address->sun_path);
-    if (r < 0)
-        return error_set(error, r, "cannot tell whether a server listens at %s: %s",
-                         address->sun_path, strerror(-r));
-    why = trust_reason_against(&found, spec->uid);
-    if (why)
-        return error_set(error, -EPERM, "the dead server's socket %s %s: it is left alone",
-                         address->sun_path, why);
-    if (unlink(address->sun_path) < 0 && errno != ENOENT)
-        return error_set(error, -errno, "cannot remove the dead server's socket %s: %s",
-                         address->sun_path, strerror(errno));
+    if (core->ids.n <= CLIENT_OBSERVER_ID)
+        return 0;
+    if (bitmap_test(core->ids.taken, CLIENT_OBSERVER_ID))
+        return core_fail(core->server, -EBUSY, "ID %d, which observers need, is in use",
+                         CLIENT_OBSERVER_ID);
+    core->ids.n = CLIENT_OBSERVER_ID;
     return 0;
 }
 
-/* Gives the socket at the path its owner and mode. */
-static int set_rights(Listener *listener, const ListenerSpec *spec)
+static int open_socket(ServerCore *core, Listener *listener,
+                       const IvshmemServerListenerConfig *config, const ListenSocket *locked)
 {
-    _cleanup_close_ int fd = open(listener->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    char itself[sizeof("/proc/self/fd/") + 16];
-    struct stat made;
+    const ListenSpec spec = {
+        .path = config->unix_sock_path,
+        .backlog = (int)config->backlog,
+        .mode = config->socket_mode,
+        .uid = config->socket_uid,
+        .gid = config->socket_gid,
+    };
+    ErrorText error;
+    int r = 0;
 
-    if (fd < 0 || fstat(fd, &made) < 0)
-        return -errno;
-    listener->device = made.st_dev;
-    listener->inode = made.st_ino;
-    if ((spec->uid != (uid_t)-1 || spec->gid != (gid_t)-1) &&
-        fchownat(fd, "", spec->uid, spec->gid, AT_EMPTY_PATH) < 0)
-        return -errno;
-    (void)snprintf(itself, sizeof(itself), "/proc/self/fd/%d", fd);
-    return spec->mode >= 0 && chmod(itself, (mode_t)spec->mode) < 0 ? -errno : 0;
+    core_log(core->server, LOG_DEBUG, "create & bind socket %s", config->unix_sock_path);
+    if (locked)
+        listener->socket = *locked;
+    else
+        r = listen_socket_lock(&listener->socket, &spec, &error);
+    if (r == 0)
+        r = listen_socket_open(&listener->socket, &spec, &error);
+    return r < 0 ? core_fail(core->server, r, "%s", error.text) : 0;
 }
 
-/* A socket inherits its mode from the one that it is bound from, less the umask (unix_bind_bsd() in
- * net/unix/af_unix.c); and it takes no connection before listen(). */
-static int bind_and_listen(Listener *listener, const ListenerSpec *spec,
-                           const struct sockaddr_un *address, ErrorText *error)
+static int watch(ServerCore *core, const Listener *listener)
 {
-    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int r;
+    struct epoll_event event = {.events = EPOLLIN,
+                                .data.u64 = EVENT(EVENT_LISTENER, listener->index)};
 
-    if (fd < 0 || (spec->mode >= 0 && fchmod(fd, 0) < 0))
-        return error_set(error, -errno, "cannot make a socket: %s", strerror(errno));
-    if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
-        return error_set(error, -errno, "cannot bind the socket %s: %s", address->sun_path,
+    if (sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, listener->socket.fd, &event) < 0)
+        return core_fail(core->server, -errno, "cannot poll %s: %s", listener->socket.path,
                          strerror(errno));
-    r = set_rights(listener, spec);
-    if (r == 0 && listen(fd, spec->backlog) < 0)
-        r = -errno;
+    return 0;
+}
+
+static void fill_in(Listener *listener, const ServerCore *core,
+                    const IvshmemServerListenerConfig *config)
+{
+    *listener = (Listener){
+        .socket = LISTEN_SOCKET_NONE,
+        .n_vectors = config->n_vectors ? config->n_vectors : core->server->n_vectors,
+        .max_clients = config->max_clients,
+        .reserved_slot = STATE_NO_SLOT,
+        .observers = config->observers,
+        .read_only = config->read_only,
+        .accept = {.rate = config->max_accepts_per_s},
+    };
+    (void)snprintf(listener->name, sizeof(listener->name), "%s", config->name ? config->name : "");
+}
+
+int listener_add(ServerCore *core, const IvshmemServerListenerConfig *config, ListenSocket *socket)
+{
+    Listener *listener = malloc(sizeof(*listener));
+    int index = find_place(&core->listeners);
+    int r = listener ? index : -ENOMEM;
+
     if (r < 0) {
-        (void)unlink(address->sun_path);
-        return error_set(error, r, "cannot listen at %s: %s", address->sun_path, strerror(-r));
+        free(listener);
+        if (socket)
+            listen_socket_close(socket);
+        return core_fail(core->server, r, "no room for another listener: %s", strerror(-r));
     }
-    listener->fd = fd_steal(&fd);
-    return 0;
+    fill_in(listener, core, config);
+    listener->index = (uint32_t)index;
+    if ((r = open_socket(core, listener, config, socket)) == 0 && (r = check(core, config)) == 0 &&
+        (r = config->observers ? keep_observer_id(core) : 0) == 0 &&
+        (r = watch(core, listener)) == 0 && config->reserved_id >= 0 &&
+        (r = client_reserve(core, listener, (uint32_t)config->reserved_id)) < 0)
+        (void)core_fail(core->server, r, "cannot reserve ID %lld: %s",
+                        (long long)config->reserved_id, strerror(-r));
+    if (r < 0) {
+        listen_socket_close(&listener->socket);
+        free(listener);
+        return r;
+    }
+    core->listeners.at[index] = listener;
+    return index;
 }
 
-int listener_lock(Listener *listener, const ListenerSpec *spec, ErrorText *error)
+void listener_remove(ServerCore *core, Listener *listener)
 {
-    struct sockaddr_un address;
-    int r = address_of_path(spec->path, &address);
-
-    *listener = (Listener){.fd = -1, .lock_fd = -1};
-    if (r < 0)
-        return error_set(error, r, "the socket path %s has %zu bytes; at most %zu are possible",
-                         spec->path, strlen(spec->path), sizeof(address.sun_path) - 1);
-    (void)snprintf(listener->path, sizeof(listener->path), "%s", spec->path);
-    return take_lock(listener, spec, error);
+    if (listener->reserved_slot != STATE_NO_SLOT)
+        client_unreserve(core, listener);
+    listen_socket_close(&listener->socket);
+    core->listeners.at[listener->index] = NULL;
+    free(listener);
 }
 
-int listener_open(Listener *listener, const ListenerSpec *spec, ErrorText *error)
+void listeners_free(ServerCore *core)
 {
-    struct sockaddr_un address;
-    int r;
-
-    (void)address_of_path(spec->path, &address); /* it could be locked */
-    r = clear_path(&address, spec, error);
-    return r < 0 ? r : bind_and_listen(listener, spec, &address, error);
+    for (uint32_t i = 0; i < core->listeners.n; i++) {
+        if (!core->listeners.at[i])
+            continue;
+        listen_socket_close(&core->listeners.at[i]->socket);
+        free(core->listeners.at[i]);
+    }
+    free(core->listeners.at);
+    core->listeners = (Listeners){0};
 }
 
-/* seccomp: lstat newfstatat unlink unlinkat */
-void listener_close(Listener *listener)
+bool listener_has_room(const ServerCore *core, const Listener *listener)
 {
-    struct stat found;
+    if (listener->max_clients && listener->n_clients >= listener->max_clients)
+        return false;
+    /* The slot of a reserved identity is there already; who comes while it is taken is refused. */
+    return listener->reserved_slot != STATE_NO_SLOT ||
+           core->state.header->n_clients < core->state.header->max_clients;
+}
 
-    if (listener->fd >= 0 && lstat(listener->path, &found) == 0 &&
-        found.st_dev == listener->device && found.st_ino == listener->inode)
-        (void)unlink(listener->path);
-    listener->fd = fd_close(listener->fd);
-    listener->lock_fd = fd_close(listener->lock_fd);
+void listeners_resume(ServerCore *core)
+{
+    if (!core->n_waiting)
+        return;
+    for (uint32_t i = 0; i < core->listeners.n; i++)
+        if (core->listeners.at[i] && core->listeners.at[i]->accept.waiting &&
+            listener_has_room(core, core->listeners.at[i]))
+            accept_resume(core, core->listeners.at[i]);
 }

@@ -1,52 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A listening Unix socket and the right to its path.
+ * A way in: a listening socket and what those get who come through it. The protocol tells the
+ * server nothing about a client, so the socket that it comes in on must.
  *
- * Whoever holds the lock on PATH.lock owns PATH: between two of our servers there is no race over a
- * socket that a dead one left behind. The lock file stays when the server ends; removing it would
- * bring the race back. A server that knows nothing of the lock, such as QEMU's, is found by
- * connecting to it.
+ * A listener may hold a reserved identity: a slot whose ID and eventfds are there from the start,
+ * announced to everybody, and never withdrawn while the listener exists. Its client comes and goes
+ * without anybody else being told. Or it may be for observers: they are told of everybody and
+ * announced to nobody, and use no ID up.
  */
 #pragma once
 
-#include "util/error.h"
+#include "ivshmem-server.h"
+#include "server/accept.h"
+#include "server/listen-socket.h"
 
-#include <limits.h>
-#include <sys/stat.h>
-#include <sys/types.h>
+#define LISTENERS_MAX 4096 /* of one region */
+
+struct ServerCore;
 
 typedef struct Listener {
-    char path[PATH_MAX];
-    int fd;
-    int lock_fd;
-    dev_t device; /* of the socket's inode: what is removed at the end is ours */
-    ino_t inode;
+    ListenSocket socket;
+    char name[IVSHMEM_SERVER_NAME_SIZE];
+    uint32_t index; /* in the core's table, and in the state's clients */
+    uint32_t n_vectors;
+    uint32_t max_clients; /* at once; 0: no limit of its own */
+    uint32_t n_clients;
+    uint32_t reserved_slot; /* STATE_NO_SLOT: no identity is reserved */
+    bool observers;
+    bool read_only;
+    Accept accept;
 } Listener;
 
-/** What is to be listened at, and who may connect by the file's mode. */
-typedef struct ListenerSpec {
-    const char *path;
-    int backlog;
-    int mode;  /* -1: 0777 less the umask, as QEMU's */
-    uid_t uid; /* (uid_t)-1: we */
-    gid_t gid; /* (gid_t)-1: ours */
-} ListenerSpec;
+/** The table: pointers, NULL where a listener was removed. */
+typedef struct Listeners {
+    Listener **at;
+    uint32_t n;
+} Listeners;
 
 /**
- * Locks the path: from here on no other of our servers can listen there. To be called before
- * anything else that two servers could both have, such as the memory.
+ * Opens a listener. The text of an error is kept for ivshmem_server_error().
  *
- * @return 0, or a negative errno with error->text set and nothing changed but the lock file
+ * @param socket  locked already and taken over, or NULL: the path is locked here
+ * @return its index or a negative errno
  */
-int listener_lock(Listener *listener, const ListenerSpec *spec, ErrorText *error);
+int listener_add(struct ServerCore *core, const IvshmemServerListenerConfig *config,
+                 ListenSocket *socket);
 
-/**
- * Removes a dead server's socket from the locked path, binds and listens. Nobody can connect before
- * the socket has its owner and mode.
- *
- * @return 0, or a negative errno with error->text set, and nothing has changed
- */
-int listener_open(Listener *listener, const ListenerSpec *spec, ErrorText *error);
+/** Closes a listener that has no clients; a reserved identity departs. */
+void listener_remove(struct ServerCore *core, Listener *listener);
 
-/** Removes the socket, if it is still ours, and lets go of the path. Takes one that is not open. */
-void listener_close(Listener *listener);
+/** Removes all of them: their clients must have gone. */
+void listeners_free(struct ServerCore *core);
+
+/** Whether anybody more may come in here now. */
+bool listener_has_room(const struct ServerCore *core, const Listener *listener);
+
+/** There may be room again, at all of them. */
+void listeners_resume(struct ServerCore *core);

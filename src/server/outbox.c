@@ -45,7 +45,7 @@ void outbox_remove(Outbox *outbox, uint32_t slot)
 void outbox_wake_all(Outbox *outbox, const State *state)
 {
     for (size_t i = 0; i < BITMAP_WORDS(outbox->n_slots); i++)
-        outbox->ready[i] |= state->slots[i] & ~(outbox->blocked[i] | outbox->later[i]);
+        outbox->ready[i] |= state->connected[i] & ~(outbox->blocked[i] | outbox->later[i]);
 }
 
 void outbox_retry(Outbox *outbox)
@@ -71,11 +71,13 @@ static void move(Outbox *outbox, uint32_t slot, uint64_t *to)
 static void put_off(ServerCore *core, uint32_t slot)
 {
     move(&core->outbox, slot, core->outbox.later);
+    core->stats.n_retries++;
     timers_set(&core->timers, TIMER_RETRY, timers_now() + OUTBOX_RETRY_NS);
 }
 
 static void block(ServerCore *core, uint32_t slot)
 {
+    core->stats.n_retries++;
     if (client_watch(core, slot, EPOLLIN | EPOLLOUT) < 0)
         put_off(core, slot);
     else
@@ -105,6 +107,11 @@ static int open_memory(ServerCore *core, const Client *client)
     return core->outbox.memory_fd < 0 && client->read_only ? core->outbox.memory_fd : 0;
 }
 
+static int64_t own_id(const Client *client)
+{
+    return client->id == STATE_NO_ID ? CLIENT_OBSERVER_ID : client->id;
+}
+
 /* The message of a step. Gives the descriptor that goes with it, or -1. */
 static int encode(const ServerCore *core, uint32_t slot, const Step *step, uint8_t *bytes)
 {
@@ -113,7 +120,7 @@ static int encode(const ServerCore *core, uint32_t slot, const Step *step, uint8
     switch (step->kind) {
     case STEP_HELLO:
         wire_encode(bytes, step->n == 0   ? WIRE_PROTOCOL_VERSION
-                           : step->n == 1 ? state->clients[slot].id
+                           : step->n == 1 ? own_id(&state->clients[slot])
                                           : WIRE_MEMORY);
         if (step->n < 2)
             return -1;
@@ -122,7 +129,7 @@ static int encode(const ServerCore *core, uint32_t slot, const Step *step, uint8
         wire_encode(bytes, step->id);
         return state_eventfds(state, world_holder(state, step->id))[step->n];
     case STEP_OWN:
-        wire_encode(bytes, state->clients[slot].id);
+        wire_encode(bytes, own_id(&state->clients[slot]));
         return state_eventfds(state, slot)[step->n];
     case STEP_DEPARTURE:
         wire_encode(bytes, step->id);
@@ -193,6 +200,16 @@ static void park(ServerCore *core, uint32_t slot)
     block(core, slot);
 }
 
+static void count_latency(IvshmemServerStats *stats, int64_t ns)
+{
+    unsigned bucket = 0;
+
+    while (bucket + 1 < IVSHMEM_SERVER_LATENCY_BUCKETS && ns > INT64_C(10000) << bucket)
+        bucket++;
+    stats->latency[bucket]++;
+    stats->latency_sum += (uint64_t)ns;
+}
+
 int outbox_send(ServerCore *core, uint32_t slot)
 {
     Outbox *outbox = &core->outbox;
@@ -226,6 +243,9 @@ int outbox_send(ServerCore *core, uint32_t slot)
     if (sent < 0)
         return handle_failure(core, slot, sent);
     flight_sent(&core->flight, client, count_fds(outbox, (uint32_t)sent));
+    core->stats.n_messages += (uint32_t)sent;
+    if (first && client->hello_sent == CLIENT_HELLOS)
+        count_latency(&core->stats, timers_now() - client->accepted_at);
     return sent;
 }
 

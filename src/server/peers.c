@@ -31,7 +31,7 @@ void peers_init_list(IvshmemServerPeerList *list)
 }
 
 IvshmemServerPeer *peers_append(Peers *peers, IvshmemServerPeerList *list, const State *state,
-                                uint32_t slot)
+                                uint32_t slot, const char *name)
 {
     const Client *client = &state->clients[slot];
     IvshmemServerPeer *peer = &peers->of_slot[slot];
@@ -46,6 +46,8 @@ IvshmemServerPeer *peers_append(Peers *peers, IvshmemServerPeerList *list, const
         .uid = client->uid,
         .gid = client->gid,
         .connected_at = client->connected_at,
+        .listener = (int)client->listener,
+        .name = name,
     };
     *list->last_next = peer;
     list->last_next = &peer->next.next;

@@ -14,9 +14,15 @@ typedef struct Peers {
 int peers_new(Peers *peers, uint32_t max_clients);
 void peers_free(Peers *peers);
 
+/** The slot of an entry. */
+static inline uint32_t peers_slot(const Peers *peers, const IvshmemServerPeer *peer)
+{
+    return (uint32_t)(peer - peers->of_slot);
+}
+
 /** Fills in the entry of the client in the slot and appends it to the list. */
 IvshmemServerPeer *peers_append(Peers *peers, IvshmemServerPeerList *list, const State *state,
-                                uint32_t slot);
+                                uint32_t slot, const char *name);
 
 /** Takes the entry out of the list; what it says stays until the slot is used again. */
 IvshmemServerPeer *peers_remove(Peers *peers, IvshmemServerPeerList *list, uint32_t slot);

@@ -88,13 +88,14 @@ static int check_config(IvshmemServer *server, const IvshmemServerConfig *config
 {
     struct sockaddr_un address;
     uint64_t rounded;
-    int r = address_of_path(config->unix_sock_path, &address);
+    const char *path = config->unix_sock_path;
+    int r = path ? address_of_path(path, &address) : 0;
 
     if (r < 0)
         return core_fail(server, r,
                          "the socket path '%.64s%s' has %zu bytes; 1 to %zu are possible",
-                         config->unix_sock_path, strlen(config->unix_sock_path) > 64 ? "..." : "",
-                         strlen(config->unix_sock_path), sizeof(address.sun_path) - 1);
+                         config->unix_sock_path, strlen(path) > 64 ? "..." : "", strlen(path),
+                         sizeof(address.sun_path) - 1);
     if (!*config->shm_path || strlen(config->shm_path) >= sizeof(server->shm_path))
         return core_fail(server, *config->shm_path ? -ENAMETOOLONG : -EINVAL,
                          "the name of the shared memory has %zu bytes; 1 to %zu are possible",
@@ -134,7 +135,8 @@ int ivshmem_server_init_config(IvshmemServer *server, const IvshmemServerConfig 
     r = check_config(server, config);
     if (r < 0)
         return r;
-    strcpy(server->unix_sock_path, config->unix_sock_path);
+    if (config->unix_sock_path)
+        strcpy(server->unix_sock_path, config->unix_sock_path);
     strcpy(server->shm_path, config->shm_path);
     server->config_.unix_sock_path = server->config_.shm_path = NULL; /* the caller's */
     server->use_shm_open = config->memory == IVSHMEM_SERVER_MEMORY_POSIX;
@@ -146,7 +148,8 @@ static void core_free(ServerCore *core)
 {
     if (!core)
         return;
-    listener_close(&core->listener);
+    listeners_free(core);
+    listen_socket_close(&core->first);
     region_close(&core->region);
     timers_free(&core->timers);
     fd_close(core->epoll_fd);
@@ -165,9 +168,9 @@ static void core_freep(ServerCore **core)
     core_free(*core);
 }
 
-static int watch(ServerCore *core, int fd, uint64_t what)
+static int watch(ServerCore *core, int fd, EventKind kind)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = what};
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = EVENT(kind, 0)};
 
     return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
@@ -223,29 +226,46 @@ static int open_memory(ServerCore *core)
     return 0;
 }
 
-/* The path is locked first. Two servers that start at once would both take the memory otherwise,
- * and the one that made it would remove it when it finds that the other has the path. */
-static int open_all(ServerCore *core)
+/* The first listener's path is locked before the memory is touched. Two servers that start at once
+ * would both take the memory otherwise, and the one that made it would remove it when it finds that
+ * the other has the path. */
+static int lock_first(ServerCore *core)
 {
     IvshmemServer *server = core->server;
-    const ListenerSpec spec = {
-        .path = server->unix_sock_path,
-        .backlog = (int)server->config_.backlog,
-        .mode = server->config_.socket_mode,
-        .uid = server->config_.socket_uid,
-        .gid = server->config_.socket_gid,
-    };
+    const ListenSpec spec = {.path = server->unix_sock_path, .uid = server->config_.socket_uid};
     ErrorText error;
-    int r = listener_lock(&core->listener, &spec, &error);
+    int r = listen_socket_lock(&core->first, &spec, &error);
 
-    if (r < 0)
-        return core_fail(server, r, "%s", error.text);
-    r = open_memory(core);
-    if (r < 0)
-        return r;
-    core_log(server, LOG_DEBUG, "create & bind socket %s", server->unix_sock_path);
-    r = listener_open(&core->listener, &spec, &error);
     return r < 0 ? core_fail(server, r, "%s", error.text) : 0;
+}
+
+static int open_first(ServerCore *core)
+{
+    IvshmemServer *server = core->server;
+    IvshmemServerListenerConfig config;
+    ListenSocket locked = core->first;
+
+    ivshmem_server_listener_config_init(&config);
+    config.unix_sock_path = server->unix_sock_path;
+    config.socket_mode = server->config_.socket_mode;
+    config.socket_uid = server->config_.socket_uid;
+    config.socket_gid = server->config_.socket_gid;
+    config.backlog = server->config_.backlog;
+    config.max_accepts_per_s = server->config_.max_accepts_per_s;
+    core->first = LISTEN_SOCKET_NONE;
+    return listener_add(core, &config, &locked);
+}
+
+static int open_all(ServerCore *core)
+{
+    bool has_first = *core->server->unix_sock_path;
+    int r;
+
+    if (has_first && (r = lock_first(core)) < 0)
+        return r;
+    if ((r = open_memory(core)) < 0)
+        return r;
+    return has_first ? open_first(core) : 0;
 }
 
 static void tell_rounding(const IvshmemServer *server)
@@ -271,7 +291,8 @@ int ivshmem_server_start(IvshmemServer *server)
         return core_fail(server, -ENOMEM, "out of memory");
     core->server = server;
     core->epoll_fd = core->wake_fd = core->reserve_fd = core->timers.fd = -1;
-    core->listener.fd = core->listener.lock_fd = core->region.fd = -1;
+    core->region.fd = -1;
+    core->first = LISTEN_SOCKET_NONE;
     r = core_prepare(core);
     if (r < 0)
         return core_fail(server, r, "cannot set up a server: %s%s", strerror(-r),
@@ -279,12 +300,11 @@ int ivshmem_server_start(IvshmemServer *server)
     r = open_all(core);
     if (r < 0)
         return r;
-    if ((r = watch(core, core->listener.fd, EVENT_LISTENER)) < 0 ||
-        (r = watch(core, core->timers.fd, EVENT_TIMER)) < 0 ||
+    if ((r = watch(core, core->timers.fd, EVENT_TIMER)) < 0 ||
         (r = watch(core, core->wake_fd, EVENT_WAKE)) < 0)
         return core_fail(server, r, "cannot poll: %s", strerror(-r));
 
-    server->sock_fd = core->listener.fd;
+    server->sock_fd = core->listeners.n ? core->listeners.at[0]->socket.fd : -1;
     server->shm_fd = core->region.fd;
     server->cur_id = 0;
     server->core_ = ptr_steal(core);
@@ -300,8 +320,11 @@ void ivshmem_server_close(IvshmemServer *server)
     if (!core)
         return;
     core_log(server, LOG_DEBUG, "close server");
-    BITMAP_FOREACH(slot, core->state.slots, core->state.header->max_clients)
+    BITMAP_FOREACH(slot, core->state.connected, core->state.header->max_clients)
         client_close(core, slot, NULL);
+    for (uint32_t i = 0; i < core->listeners.n; i++)
+        if (core->listeners.at[i])
+            listener_remove(core, core->listeners.at[i]);
     server->core_ = NULL;
     server->sock_fd = server->shm_fd = -1;
     core_free(core);
@@ -343,44 +366,4 @@ int ivshmem_server_handle_fds(IvshmemServer *server, fd_set *fds, int maxfd)
     if (fd < 0 || fd >= maxfd || !FD_ISSET(fd, fds))
         return 0;
     return ivshmem_server_dispatch(server);
-}
-
-IvshmemServerPeer *ivshmem_server_search_peer(IvshmemServer *server, int64_t peer_id)
-{
-    ServerCore *core = server->core_;
-
-    if (!core || peer_id < 0 || peer_id > WIRE_MAX_ID ||
-        !bitmap_test(core->state.present, (uint32_t)peer_id))
-        return NULL;
-    return &core->peers.of_slot[core->state.holders[peer_id]];
-}
-
-void ivshmem_server_dump(const IvshmemServer *server)
-{
-    const IvshmemServerPeer *peer;
-
-    (void)printf("ivshmem server at %s\n", server->unix_sock_path);
-    (void)printf("shared memory: %s, %zu bytes, fd %d\n", server->shm_path, server->shm_size,
-                 server->shm_fd);
-    IVSHMEM_SERVER_FOREACH_PEER(peer, server) {
-        (void)printf("peer_id: %" PRId64 ", fd %d, pid %d, uid %u, %u vectors\n", peer->id,
-                     peer->sock_fd, (int)peer->pid, (unsigned)peer->uid, peer->vectors_count);
-        for (unsigned i = 0; i < peer->vectors_count; i++)
-            (void)printf("  vector %u is fd %d\n", i, peer->vectors[i]);
-    }
-}
-
-const char *ivshmem_server_error(const IvshmemServer *server)
-{
-    return server->error_;
-}
-
-unsigned ivshmem_server_max_clients(const IvshmemServer *server)
-{
-    return server->core_ ? server->core_->state.header->max_clients : 0;
-}
-
-unsigned ivshmem_server_ids_left(const IvshmemServer *server)
-{
-    return server->core_ ? server->core_->ids.n - server->core_->ids.n_taken : 0;
 }

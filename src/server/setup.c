@@ -23,7 +23,7 @@ void setup_check(ServerCore *core)
     int64_t now = timers_now();
     uint32_t slot;
 
-    BITMAP_FOREACH(slot, state->slots, state->header->max_clients) {
+    BITMAP_FOREACH(slot, state->connected, state->header->max_clients) {
         Client *client = &state->clients[slot];
 
         if (client->has_read_setup)

@@ -28,6 +28,7 @@ int state_new(State *state, uint32_t max_clients, uint32_t max_vectors)
                    (WIRE_N_IDS / VIEW_TILE_IDS);
     size_t header = reserve(&end, 1, sizeof(StateHeader));
     size_t slots = reserve(&end, BITMAP_WORDS(max_clients), sizeof(uint64_t));
+    size_t connected = reserve(&end, BITMAP_WORDS(max_clients), sizeof(uint64_t));
     size_t clients = reserve(&end, max_clients, sizeof(Client));
     size_t eventfds = reserve(&end, (size_t)max_clients * max_vectors, sizeof(int32_t));
     size_t present = reserve(&end, BITMAP_WORDS(WIRE_N_IDS), sizeof(uint64_t));
@@ -44,6 +45,7 @@ int state_new(State *state, uint32_t max_clients, uint32_t max_vectors)
         .size = end,
         .header = (StateHeader *)(void *)(base + header),
         .slots = (uint64_t *)(void *)(base + slots),
+        .connected = (uint64_t *)(void *)(base + connected),
         .clients = (Client *)(void *)(base + clients),
         .eventfds = (int32_t *)(void *)(base + eventfds),
         .present = (uint64_t *)(void *)(base + present),
@@ -63,6 +65,17 @@ void state_free(State *state)
     *state = (State){0};
 }
 
+void state_reset_progress(Client *client)
+{
+    client->hello_sent = client->own_sent = 0;
+    client->telling = STATE_NO_ID;
+    client->telling_sent = 0;
+    client->scan = 0;
+    client->seen = 0;
+    client->unread = 0;
+    client->parked = client->has_read_setup = false;
+}
+
 uint32_t state_take_slot(State *state)
 {
     uint32_t max = state->header->max_clients;
@@ -70,7 +83,8 @@ uint32_t state_take_slot(State *state)
 
     if (slot == max)
         return STATE_NO_SLOT;
-    state->clients[slot] = (Client){.sock_fd = -1, .id = STATE_NO_ID, .telling = STATE_NO_ID};
+    state->clients[slot] = (Client){.sock_fd = -1, .id = STATE_NO_ID};
+    state_reset_progress(&state->clients[slot]);
     bitmap_set(state->slots, slot);
     state->header->n_clients++;
     return slot;

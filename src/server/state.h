@@ -36,7 +36,7 @@ typedef struct ViewWord {
 
 /** A client: its connection, who it is, and how far it has been told of the world. */
 typedef struct Client {
-    int32_t sock_fd;       /* -1: the slot is free */
+    int32_t sock_fd;       /* -1: nobody is connected */
     int32_t id;            /* STATE_NO_ID: no peer sees it */
     uint32_t n_vectors;    /* its own */
     uint32_t hello_sent;   /* of version, own ID, memory */
@@ -47,6 +47,8 @@ typedef struct Client {
     uint64_t seen;       /* changes of the world that it has been told of, or never will be */
     uint32_t unread;     /* descriptors that it has perhaps not received yet: at most these */
     bool parked;         /* its send buffer is at its smallest (flight.h) */
+    uint32_t listener;   /* the index of the one that it came through */
+    bool reserved;       /* the slot stays when its connection ends */
     bool read_only;      /* what it gets of the memory */
     bool has_read_setup; /* as setup.h has seen it */
     pid_t pid;
@@ -56,14 +58,15 @@ typedef struct Client {
     int64_t accepted_at;  /* CLOCK_MONOTONIC, ns */
 } Client;
 
-#define CLIENT_HELLOS  3
-#define CLIENT_SCANNED UINT32_MAX
+#define CLIENT_HELLOS      3
+#define CLIENT_OBSERVER_ID WIRE_MAX_ID /* what observers are told as their own */
+#define CLIENT_SCANNED     UINT32_MAX
 
 typedef struct StateHeader {
     uint32_t max_clients;
     uint32_t max_vectors;
-    uint32_t id_limit; /* every ID that was ever present is below */
-    uint32_t n_clients;
+    uint32_t id_limit;  /* every ID that was ever present is below */
+    uint32_t n_clients; /* slots in use */
     uint64_t n_changes; /* of the world, ever */
 } StateHeader;
 
@@ -72,13 +75,14 @@ typedef struct State {
     void *base;
     size_t size;
     StateHeader *header;
-    uint64_t *slots;   /* set of slots in use, max_clients bits */
-    Client *clients;   /* [max_clients] */
-    int32_t *eventfds; /* [max_clients][max_vectors], of the ID that the client holds */
-    uint64_t *present; /* set of IDs that somebody holds */
-    uint32_t *holders; /* [WIRE_N_IDS]: slot, if the ID is present */
-    uint32_t *changes; /* [STATE_N_CHANGES]: ID, of change number n at n % STATE_N_CHANGES */
-    ViewWord *views;   /* tiles, see view_word() */
+    uint64_t *slots;     /* set of slots in use, max_clients bits */
+    uint64_t *connected; /* set of slots that have a connection */
+    Client *clients;     /* [max_clients] */
+    int32_t *eventfds;   /* [max_clients][max_vectors], of the ID that the client holds */
+    uint64_t *present;   /* set of IDs that somebody holds */
+    uint32_t *holders;   /* [WIRE_N_IDS]: slot, if the ID is present */
+    uint32_t *changes;   /* [STATE_N_CHANGES]: ID, of change number n at n % STATE_N_CHANGES */
+    ViewWord *views;     /* tiles, see view_word() */
 } State;
 
 /**
@@ -90,6 +94,9 @@ int state_new(State *state, uint32_t max_clients, uint32_t max_vectors);
 
 /** Takes a state that is all zero, too. Closes no descriptor. */
 void state_free(State *state);
+
+/** The client in the slot is as one that has been told nothing. */
+void state_reset_progress(Client *client);
 
 /** The lowest free slot, now in use with an empty client, or STATE_NO_SLOT. */
 uint32_t state_take_slot(State *state);

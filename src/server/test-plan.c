@@ -43,6 +43,7 @@ static uint32_t join(Fixture *fixture)
     state->clients[slot].n_vectors = N_VECTORS;
     state->clients[slot].seen = state->header->n_changes;
     world_join(state, slot, (uint32_t)id);
+    ids_learn(&fixture->ids, (uint32_t)id);
     view_spend_own(state, &fixture->ids, slot, (uint32_t)id);
     return slot;
 }
@@ -50,6 +51,7 @@ static uint32_t join(Fixture *fixture)
 static void leave(Fixture *fixture, uint32_t slot)
 {
     world_leave(&fixture->state, (uint32_t)fixture->state.clients[slot].id);
+    ids_forget(&fixture->ids, (uint32_t)fixture->state.clients[slot].id);
     view_clear(&fixture->state, &fixture->ids, slot);
     state_drop_slot(&fixture->state, slot);
 }

@@ -19,6 +19,20 @@ uint32_t view_next_due(const State *state, uint32_t slot, uint32_t from)
     return limit;
 }
 
+uint32_t view_count_due(const State *state, uint32_t slot)
+{
+    uint32_t n = 0;
+
+    for (uint32_t id = 0; id < state->header->id_limit; id += 64) {
+        uint64_t present = state->present[id / 64];
+        ViewWord word = *view_word(state, slot, id);
+
+        n += (uint32_t)__builtin_popcountll(view_arrivals(present, word) |
+                                            view_departures(present, word));
+    }
+    return n;
+}
+
 void view_tell(State *state, Ids *ids, uint32_t slot, uint32_t id)
 {
     view_word(state, slot, id)->told |= UINT64_C(1) << (id % 64);

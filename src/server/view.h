@@ -56,6 +56,9 @@ static inline ViewDue view_due(const State *state, uint32_t slot, uint32_t id)
 /** The lowest ID from `from` on of which something is due, or the world's id_limit. */
 uint32_t view_next_due(const State *state, uint32_t slot, uint32_t from);
 
+/** Of how many IDs something is due. */
+uint32_t view_count_due(const State *state, uint32_t slot);
+
 /** unknown -> told, and back (if it was not sent after all) */
 void view_tell(State *state, Ids *ids, uint32_t slot, uint32_t id);
 void view_untell(State *state, Ids *ids, uint32_t slot, uint32_t id);

@@ -56,7 +56,7 @@ static bool take_hello(Follower *follower, int64_t value, int fd)
     case 0:
         return (value == 0 && fd < 0) || wrong(follower, value, fd, "not the version");
     case 1:
-        if (value < 0 || value >= follower->n_ids || fd >= 0)
+        if (value < 0 || (value >= follower->n_ids && !follower->observer) || fd >= 0)
             return wrong(follower, value, fd, "not an ID of its own");
         follower->id = value;
         return true;
@@ -111,12 +111,23 @@ static bool is_interrupted(const Follower *follower, int64_t id)
     return false;
 }
 
+static bool take_own_of_observer(Follower *follower, int64_t value, int fd)
+{
+    if (fd < 0 || follower->n_own == follower->n_vectors)
+        return wrong(follower, value, fd, "not one of its own vectors");
+    fd_close(fd);
+    follower->set_up = ++follower->n_own == follower->n_vectors;
+    return true;
+}
+
 static bool take(Follower *follower, int64_t value, int fd)
 {
     bool ok;
 
     if (follower->n_messages < 3)
         ok = take_hello(follower, value, fd);
+    else if (follower->observer && value == follower->id)
+        ok = take_own_of_observer(follower, value, fd);
     else if (value < 0 || value >= follower->n_ids)
         ok = wrong(follower, value, fd, "not an ID");
     else if (is_interrupted(follower, value))

@@ -36,6 +36,8 @@ typedef struct Follower {
     uint64_t n_messages;
     int64_t id;          /* -1 until it is known */
     int memory_fd;       /* -1 until it has come */
+    bool observer;       /* its own ID is no peer's: it may be above n_ids */
+    unsigned n_own;      /* its own vectors, as an observer */
     bool set_up;         /* its own vectors are complete */
     bool ended;          /* the server has closed the connection */
     FollowerPeer *peers; /* [n_ids] */

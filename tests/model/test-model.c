@@ -10,6 +10,7 @@
  *   for those whose ID it had already seen leave;
  * - an ID given out afterwards is the lowest that is not in use and that no connected client knows;
  *   only if there is none may somebody know it;
+ * - a reserved ID is there for everybody all the time, and an observer for nobody;
  * - ringing each vector of each peer that it knows reaches that peer, and that vector;
  * - the server's counters are what a recount of its views gives.
  *
@@ -32,6 +33,7 @@
 
 #define MAX_CLIENTS 24
 #define MAX_IDS     40
+#define RESERVED_ID 2
 
 /* What is small, so that it runs out. */
 typedef struct Setting {
@@ -42,11 +44,13 @@ typedef struct Setting {
 typedef struct ModelClient {
     Follower follower; /* sock is -1: there is no client here */
     bool rude;         /* it has broken the protocol: the server must end it */
+    const char *path;  /* of the listener that it uses */
+    bool observer;
 } ModelClient;
 
 typedef struct Model {
     IvshmemServer server;
-    char path[64];
+    char path[64], reserved_path[64], observer_path[64];
     Setting setting;
     ModelClient clients[MAX_CLIENTS];
     uint64_t step, n_messages, n_joins, n_recycled, n_settled;
@@ -100,13 +104,14 @@ static ModelClient *connect_client(Model *model)
         return NULL;
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_true(sock >= 0);
-    assert_int_equal(address_of_path(model->path, &address), 0);
+    assert_int_equal(address_of_path(client->path, &address), 0);
     if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0) {
         fd_close(sock); /* the backlog is full */
         return NULL;
     }
     assert_true(
         follower_init(&client->follower, sock, model->setting.n_vectors, model->setting.n_ids));
+    client->follower.observer = client->observer;
     client->rude = false;
     model->n_joins++;
     return client;
@@ -174,6 +179,11 @@ static ModelClient *find_id(Model *model, int64_t id)
     return NULL;
 }
 
+static bool is_present(Model *model, int64_t id)
+{
+    return id == RESERVED_ID || find_id(model, id);
+}
+
 static bool is_known_to_anybody(const Model *model, uint32_t id)
 {
     for (unsigned i = 0; i < MAX_CLIENTS; i++) {
@@ -191,9 +201,12 @@ static void check_knowledge(Model *model, const Follower *follower)
     CHECK(model, follower->set_up, "client %" PRId64 " has not got its set-up", follower->id);
     for (uint32_t id = 0; id < model->setting.n_ids; id++) {
         FollowerPeerState state = follower->peers[id].state;
-        bool there = find_id(model, id);
+        bool there = is_present(model, id);
 
-        if (there)
+        if (id == RESERVED_ID)
+            CHECK(model, state == PEER_TOLD, "client %" PRId64 " does not know the reserved peer",
+                  follower->id);
+        else if (there)
             CHECK(model, state == PEER_TOLD || (state == PEER_GONE && id != follower->id),
                   "client %" PRId64 " does not know peer %u", follower->id, id);
         else
@@ -204,8 +217,11 @@ static void check_knowledge(Model *model, const Follower *follower)
 
 static void check_doorbells(Model *model, const Follower *from, const Follower *to)
 {
-    const FollowerPeer *peer = &from->peers[to->id];
+    const FollowerPeer *peer;
 
+    if (to->observer)
+        return;
+    peer = &from->peers[to->id];
     if (peer->state != PEER_TOLD)
         return;
     for (unsigned v = 0; v < model->setting.n_vectors; v++) {
@@ -234,9 +250,11 @@ static void check_counters(Model *model)
         }
     }
     CHECK(model, n == core->state.header->n_clients, "%u clients counted", n);
-    for (uint32_t id = 0; id < model->setting.n_ids; id++)
+    for (uint32_t id = 0; id < model->setting.n_ids; id++) {
+        known[id] += bitmap_test(core->state.present, id);
         CHECK(model, known[id] == core->ids.known[id], "ID %u is known to %u, not %u", id,
               known[id], core->ids.known[id]);
+    }
 }
 
 static void check_settled(Model *model)
@@ -252,7 +270,8 @@ static void check_settled(Model *model)
             continue;
         n_clients++;
         CHECK(model, !client->rude, "a rude client is still connected");
-        CHECK(model, ivshmem_server_search_peer(&model->server, client->follower.id),
+        CHECK(model,
+              client->observer || ivshmem_server_search_peer(&model->server, client->follower.id),
               "peer %" PRId64 " is not in the server's list", client->follower.id);
         check_knowledge(model, &client->follower);
         for (unsigned j = 0; j < MAX_CLIENTS; j++)
@@ -274,10 +293,11 @@ static void check_next_id(Model *model)
     uint32_t expected = 0;
 
     check_settled(model);
-    while (expected < model->setting.n_ids && is_known_to_anybody(model, expected))
+    while (expected < model->setting.n_ids &&
+           (expected == RESERVED_ID || is_known_to_anybody(model, expected)))
         expected++;
     client = connect_client(model);
-    if (!client)
+    if (!client || client->path != model->path)
         return;
     faults.one_in = 0;
     dispatch(model);
@@ -326,14 +346,39 @@ static uint64_t environment(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
+static void name_path(char path[static 64], const char *what)
+{
+    (void)snprintf(path, 64, "/tmp/ivshmem-model-%d-%s", (int)getpid(), what);
+}
+
+/* The last two clients use listeners of their own. */
+static void add_listeners(Model *model)
+{
+    ModelClient *reserved = &model->clients[model->setting.n_clients - 1], *observer = reserved - 1;
+    IvshmemServerListenerConfig config;
+
+    ivshmem_server_listener_config_init(&config);
+    config.unix_sock_path = reserved->path = model->reserved_path;
+    config.reserved_id = RESERVED_ID;
+    assert_int_equal(ivshmem_server_listener_add(&model->server, &config), 1);
+    config.unix_sock_path = observer->path = model->observer_path;
+    config.reserved_id = -1;
+    config.observers = observer->observer = true;
+    assert_int_equal(ivshmem_server_listener_add(&model->server, &config), 2);
+}
+
 static void start(Model *model, const Setting *setting)
 {
     IvshmemServerConfig config;
 
     *model = (Model){.setting = *setting};
-    for (unsigned i = 0; i < MAX_CLIENTS; i++)
+    name_path(model->path, "any");
+    name_path(model->reserved_path, "reserved");
+    name_path(model->observer_path, "observer");
+    for (unsigned i = 0; i < MAX_CLIENTS; i++) {
         model->clients[i].follower.sock = -1;
-    (void)snprintf(model->path, sizeof(model->path), "/tmp/ivshmem-model-%d", (int)getpid());
+        model->clients[i].path = model->path;
+    }
     ivshmem_server_config_init(&config);
     config.unix_sock_path = model->path;
     config.memory = IVSHMEM_SERVER_MEMORY_MEMFD;
@@ -342,22 +387,30 @@ static void start(Model *model, const Setting *setting)
     config.n_ids = setting->n_ids;
     assert_int_equal(ivshmem_server_init_config(&model->server, &config), 0);
     assert_int_equal(ivshmem_server_start(&model->server), 0);
+    add_listeners(model);
     model->server.core_->flight.asked = true;
     model->server.core_->flight.limited = setting->allowance > 0;
     if (setting->allowance)
         model->server.core_->flight.allowance = setting->allowance;
 }
 
-static void stop(Model *model)
+static void remove_lock(const char *path)
 {
     char lock[80];
 
+    (void)snprintf(lock, sizeof(lock), "%s.lock", path);
+    (void)unlink(lock);
+}
+
+static void stop(Model *model)
+{
     for (unsigned i = 0; i < MAX_CLIENTS; i++)
         if (model->clients[i].follower.sock >= 0)
             drop(&model->clients[i]);
     ivshmem_server_close(&model->server);
-    (void)snprintf(lock, sizeof(lock), "%s.lock", model->path);
-    (void)unlink(lock);
+    remove_lock(model->path);
+    remove_lock(model->reserved_path);
+    remove_lock(model->observer_path);
 }
 
 static void run(Setting setting)

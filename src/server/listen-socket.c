@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/listen-socket.h"
+
+#include "util/address.h"
+#include "util/cleanup.h"
+#include "util/trust.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+
+#define LOCK_SUFFIX ".lock"
+
+static int take_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *error)
+{
+    struct stat found;
+    const char *why;
+    char path[PATH_MAX + sizeof(LOCK_SUFFIX)];
+    _cleanup_close_ int fd = -1;
+
+    (void)snprintf(path, sizeof(path), "%s" LOCK_SUFFIX, self->path);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_set(error, -errno, "cannot open the lock file %s: %s", path, strerror(errno));
+    if (fstat(fd, &found) < 0)
+        return error_set(error, -errno, "cannot look at the lock file %s: %s", path,
+                         strerror(errno));
+    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->uid) : "is not a file";
+    if (why)
+        return error_set(error, -EPERM, "the lock file %s %s: it is not used", path, why);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK
+                   ? error_set(error, -EADDRINUSE, "another server listens at %s (it holds %s)",
+                               self->path, path)
+                   : error_set(error, -errno, "cannot lock %s: %s", path, strerror(errno));
+    self->lock_fd = fd_steal(&fd);
+    return 0;
+}
+
+/* Whether somebody accepts connections at the address; a negative errno if that cannot be told. */
+static int is_live(const struct sockaddr_un *address)
+{
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
+        return 1; /* EAGAIN: its backlog is full */
+    return errno == ECONNREFUSED || errno == ENOENT ? 0 : -errno;
+}
+
+/* Makes sure that nothing is at the path: a dead server's socket is removed, all else is refused.
+ */
+static int clear_path(const struct sockaddr_un *address, const ListenSpec *spec, ErrorText *error)
+{
+    struct stat found;
+    const char *why;
+    int r;
+
+    if (lstat(address->sun_path, &found) < 0)
+        return errno == ENOENT ? 0
+                               : error_set(error, -errno, "cannot look at %s: %s",
+                                           address->sun_path, strerror(errno));
+    if (!S_ISSOCK(found.st_mode))
+        return error_set(error, -ENOTSOCK, "%s exists and is not a socket; it is left alone",
+                         address->sun_path);
+    r = is_live(address);
+    if (r > 0)
+        return error_set(error, -EADDRINUSE, "another server listens at %s", address->sun_path);
+    if (r < 0)
+        return error_set(error, r, "cannot tell whether a server listens at %s: %s",
+                         address->sun_path, strerror(-r));
+    why = trust_reason_against(&found, spec->uid);
+    if (why)
+        return error_set(error, -EPERM, "the dead server's socket %s %s: it is left alone",
+                         address->sun_path, why);
+    if (unlink(address->sun_path) < 0 && errno != ENOENT)
+        return error_set(error, -errno, "cannot remove the dead server's socket %s: %s",
+                         address->sun_path, strerror(errno));
+    return 0;
+}
+
+/* Gives the socket at the path its owner and mode. */
+static int set_rights(ListenSocket *self, const ListenSpec *spec)
+{
+    _cleanup_close_ int fd = open(self->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    char itself[sizeof("/proc/self/fd/") + 16];
+    struct stat made;
+
+    if (fd < 0 || fstat(fd, &made) < 0)
+        return -errno;
+    self->device = made.st_dev;
+    self->inode = made.st_ino;
+    if ((spec->uid != (uid_t)-1 || spec->gid != (gid_t)-1) &&
+        fchownat(fd, "", spec->uid, spec->gid, AT_EMPTY_PATH) < 0)
+        return -errno;
+    (void)snprintf(itself, sizeof(itself), "/proc/self/fd/%d", fd);
+    return spec->mode >= 0 && chmod(itself, (mode_t)spec->mode) < 0 ? -errno : 0;
+}
+
+/* A socket inherits its mode from the one that it is bound from, less the umask (unix_bind_bsd() in
+ * net/unix/af_unix.c); and it takes no connection before listen(). */
+static int bind_and_listen(ListenSocket *self, const ListenSpec *spec,
+                           const struct sockaddr_un *address, ErrorText *error)
+{
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int r;
+
+    if (fd < 0 || (spec->mode >= 0 && fchmod(fd, 0) < 0))
+        return error_set(error, -errno, "cannot make a socket: %s", strerror(errno));
+    if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+        return error_set(error, -errno, "cannot bind the socket %s: %s", address->sun_path,
+                         strerror(errno));
+    r = set_rights(self, spec);
+    if (r == 0 && listen(fd, spec->backlog) < 0)
+        r = -errno;
+    if (r < 0) {
+        (void)unlink(address->sun_path);
+        return error_set(error, r, "cannot listen at %s: %s", address->sun_path, strerror(-r));
+    }
+    self->fd = fd_steal(&fd);
+    return 0;
+}
+
+int listen_socket_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *error)
+{
+    struct sockaddr_un address;
+    int r = address_of_path(spec->path, &address);
+
+    *self = LISTEN_SOCKET_NONE;
+    if (r < 0)
+        return error_set(error, r, "the socket path %s has %zu bytes; at most %zu are possible",
+                         spec->path, strlen(spec->path), sizeof(address.sun_path) - 1);
+    (void)snprintf(self->path, sizeof(self->path), "%s", spec->path);
+    return take_lock(self, spec, error);
+}
+
+int listen_socket_open(ListenSocket *self, const ListenSpec *spec, ErrorText *error)
+{
+    struct sockaddr_un address;
+    int r;
+
+    (void)address_of_path(spec->path, &address); /* it could be locked */
+    r = clear_path(&address, spec, error);
+    return r < 0 ? r : bind_and_listen(self, spec, &address, error);
+}
+
+/* seccomp: lstat newfstatat unlink unlinkat */
+void listen_socket_close(ListenSocket *self)
+{
+    struct stat found;
+
+    if (self->fd >= 0 && lstat(self->path, &found) == 0 && found.st_dev == self->device &&
+        found.st_ino == self->inode)
+        (void)unlink(self->path);
+    self->fd = fd_close(self->fd);
+    self->lock_fd = fd_close(self->lock_fd);
+}
