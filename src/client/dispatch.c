@@ -113,7 +113,7 @@ int ivshmem_client_wait_ready(IvshmemClient *client, int timeout_ms)
         r = poll(&poll_fd, 1, deadline_left(deadline));
         if (r < 0)
             return -errno;
-        if (r == 0)
+        if (r == 0 || deadline_left(deadline) == 0)
             return link_fail(client, IVSHMEM_CLIENT_FAULT_SYSTEM, -ETIMEDOUT,
                              "the server did not complete the set-up in time");
     }
