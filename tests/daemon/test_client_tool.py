@@ -97,6 +97,17 @@ def test_wait_in_vain(server):
     assert (done.returncode, done.stderr) == (2, b"")
 
 
+def test_wait_in_vain_while_others_are_rung(server, peer):
+    with Tool("-S", server.socket, "wait", "1", "--timeout", "0.2") as tool:
+        assert tool.line().startswith("ready")
+        peer.until_told(1)
+        with pytest.raises(EOFError):
+            for _ in range(100000):
+                peer.ring(1, 0)
+                assert tool.line() == "ring vector=0"
+        assert tool.wait() == 2
+
+
 def test_wait_for_no_vector(server):
     expect_error(run("-S", server.socket, "wait", "2", "--timeout", "5"), "no vector 2: we have 2")
 

@@ -104,15 +104,18 @@ static int loop(IvshmemClient *client, const ToolOptions *options, Watch *watch,
 
     for (;;) {
         bool was_ready = watch->ready;
-        int status = dispatch(client, options, watch);
+        int r, status = dispatch(client, options, watch);
 
         if (status != STATUS_OK || (watch->until_rung && watch->rung))
             return status;
         if (watch->ready && !was_ready)
             deadline = deadline_after(options->timeout_ms);
-        if (poll(fds, 2, deadline_left(deadline)) == 0)
+        if (deadline_left(deadline) == 0)
             return STATUS_TIMEOUT;
-        if (fds[1].revents)
+        r = poll(fds, 2, deadline_left(deadline));
+        if (r < 0 && errno != EINTR)
+            return tool_error("cannot wait for events: %s", strerror(errno));
+        if (r > 0 && fds[1].revents)
             return watch->until_rung ? tool_error("interrupted") : STATUS_OK;
     }
 }

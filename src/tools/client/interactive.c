@@ -176,9 +176,11 @@ static void converse(Session *session)
 
     prompt(session);
     while (!session->over) {
-        if (poll(fds, 3, -1) < 0)
-            continue; /* EINTR: signals that matter have a descriptor */
-        session->over = fds[0].revents;
+        int r = poll(fds, 3, -1);
+
+        session->over = (r < 0 && errno != EINTR) || (r > 0 && fds[0].revents);
+        if (r < 0)
+            continue;
         if (fds[1].revents && ivshmem_client_dispatch(&session->client) < 0) {
             (void)printf("disconnected from server: %s\n", ivshmem_client_error(&session->client));
             (void)fflush(stdout);
