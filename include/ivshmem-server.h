@@ -278,9 +278,11 @@ IVSHMEM_API int ivshmem_server_get_fd(const IvshmemServer *server);
 IVSHMEM_API int ivshmem_server_dispatch(IvshmemServer *server);
 
 /**
- * For programs built around select(): adds the server's one fd to a set that the caller prepared,
- * and raises *maxfd to it. Any number of clients fits behind it. An fd that is FD_SETSIZE or above
- * is not added, which ivshmem_server_handle_fds() then reports.
+ * For programs built around select(): adds the server's one fd to a set that the caller prepared.
+ * Any number of clients fits behind it. An fd that is FD_SETSIZE or above is not added, which
+ * ivshmem_server_handle_fds() then reports.
+ *
+ * @param maxfd  one more than the highest fd in the set, as for select(); raised if necessary
  */
 IVSHMEM_API void ivshmem_server_get_fds(const IvshmemServer *server, fd_set *fds, int *maxfd);
 

@@ -352,8 +352,8 @@ void ivshmem_server_get_fds(const IvshmemServer *server, fd_set *fds, int *maxfd
     if (fd < 0 || fd >= FD_SETSIZE)
         return;
     FD_SET(fd, fds);
-    if (fd > *maxfd)
-        *maxfd = fd;
+    if (*maxfd <= fd)
+        *maxfd = fd + 1;
 }
 
 int ivshmem_server_handle_fds(IvshmemServer *server, fd_set *fds, int maxfd)

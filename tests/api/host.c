@@ -63,7 +63,7 @@ typedef struct Guarded {
 static void show_high(IvshmemServer *server)
 {
     static Guarded guarded, same;
-    int maxfd = 5;
+    int maxfd = 6;
 
     memset(&guarded, 0xa5, sizeof(guarded));
     FD_ZERO(&guarded.set);
@@ -72,9 +72,8 @@ static void show_high(IvshmemServer *server)
     ivshmem_server_get_fds(server, &guarded.set, &maxfd);
     printf("fits %d, unchanged %d, maxfd %d, ", ivshmem_server_get_fd(server) < FD_SETSIZE,
            memcmp(&same, &guarded, sizeof(same)) == 0, maxfd);
-    printf("result %s, ", ivshmem_server_handle_fds(server, &guarded.set, maxfd + 1) == -EMFILE
-                              ? "EMFILE"
-                              : "other");
+    printf("result %s, ",
+           ivshmem_server_handle_fds(server, &guarded.set, maxfd) == -EMFILE ? "EMFILE" : "other");
     printf("unchanged %d ", memcmp(&same, &guarded, sizeof(same)) == 0);
 }
 
@@ -120,15 +119,15 @@ static int read_command(IvshmemServer *server)
 static int serve(IvshmemServer *server)
 {
     for (;;) {
-        int maxfd = STDIN_FILENO;
+        int maxfd = STDIN_FILENO + 1; /* one more than the highest, as programs have it today */
         fd_set fds;
 
         FD_ZERO(&fds);
         FD_SET(STDIN_FILENO, &fds);
         ivshmem_server_get_fds(server, &fds, &maxfd);
-        if (select(maxfd + 1, &fds, NULL, NULL, NULL) < 0)
+        if (select(maxfd, &fds, NULL, NULL, NULL) < 0)
             return EXIT_FAILURE;
-        if (ivshmem_server_handle_fds(server, &fds, maxfd + 1) < 0 &&
+        if (ivshmem_server_handle_fds(server, &fds, maxfd) < 0 &&
             ivshmem_server_get_fd(server) < FD_SETSIZE)
             return EXIT_FAILURE;
         if (FD_ISSET(STDIN_FILENO, &fds) && !read_command(server))
