@@ -33,6 +33,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef IVSHMEM_API
+#if defined(__GNUC__)
+#define IVSHMEM_API __attribute__((visibility("default")))
+#else
+#define IVSHMEM_API
+#endif
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -67,8 +75,8 @@ typedef struct IvshmemDeviceOptions {
  * @param infos   filled with the first n_max of them; may be NULL if n_max is 0
  * @return how many there are, which can be more than n_max, or a negative errno
  */
-int ivshmem_device_list(const IvshmemDeviceOptions *options, IvshmemDeviceInfo *infos,
-                        size_t n_max);
+IVSHMEM_API int ivshmem_device_list(const IvshmemDeviceOptions *options, IvshmemDeviceInfo *infos,
+                                    size_t n_max);
 
 /**
  * Opens a device: maps its memory, reads its ID and, where it can, takes its interrupts. The
@@ -89,27 +97,27 @@ int ivshmem_device_list(const IvshmemDeviceOptions *options, IvshmemDeviceInfo *
  *         -ENOSPC           the kernel has fewer interrupts left than the device has vectors
  *         or what a system call said
  */
-int ivshmem_device_open(IvshmemDevice **out, const char *which,
-                        const IvshmemDeviceOptions *options);
+IVSHMEM_API int ivshmem_device_open(IvshmemDevice **out, const char *which,
+                                    const IvshmemDeviceOptions *options);
 
 /**
  * Turns the interrupts off, puts the device's command register back, unmaps the memory and frees
  * the device. NULL is fine. Pointers into the memory and the vectors' fds are dead afterwards.
  */
-void ivshmem_device_close(IvshmemDevice *device);
+IVSHMEM_API void ivshmem_device_close(IvshmemDevice *device);
 
 /** Where it is on the PCI bus. Lives as long as the device. */
-const char *ivshmem_device_address(const IvshmemDevice *device);
+IVSHMEM_API const char *ivshmem_device_address(const IvshmemDevice *device);
 
 /** The device's revision, 1 or more. */
-unsigned ivshmem_device_revision(const IvshmemDevice *device);
+IVSHMEM_API unsigned ivshmem_device_revision(const IvshmemDevice *device);
 
 /**
  * This peer's ID, 0 to 65535.
  *
  * @return the ID, or -EOPNOTSUPP for an ivshmem-plain device, which has memory and no peers
  */
-int ivshmem_device_id(const IvshmemDevice *device);
+IVSHMEM_API int ivshmem_device_id(const IvshmemDevice *device);
 
 /**
  * The shared memory, readable and writable, page-aligned, for as long as the device is open.
@@ -118,16 +126,16 @@ int ivshmem_device_id(const IvshmemDevice *device);
  * stock kernel gives user space a cached mapping of a PCI device's memory, but KVM on Intel caches
  * it all the same. Elsewhere use atomics or barriers, as between threads.
  */
-void *ivshmem_device_memory(const IvshmemDevice *device);
+IVSHMEM_API void *ivshmem_device_memory(const IvshmemDevice *device);
 
 /** The shared memory's size in bytes, a power of two. */
-size_t ivshmem_device_memory_size(const IvshmemDevice *device);
+IVSHMEM_API size_t ivshmem_device_memory_size(const IvshmemDevice *device);
 
 /** How many vectors the device has, 0 for ivshmem-plain. Other peers may have more or fewer. */
-unsigned ivshmem_device_n_vectors(const IvshmemDevice *device);
+IVSHMEM_API unsigned ivshmem_device_n_vectors(const IvshmemDevice *device);
 
 /** Whether doorbells that others ring can wake this peer. */
-bool ivshmem_device_has_interrupts(const IvshmemDevice *device);
+IVSHMEM_API bool ivshmem_device_has_interrupts(const IvshmemDevice *device);
 
 /**
  * Rings a peer's doorbell, after everything that this thread has written to the memory before. To
@@ -138,7 +146,7 @@ bool ivshmem_device_has_interrupts(const IvshmemDevice *device);
  * @param vector 0 to 65535
  * @return 0, -EINVAL if a number is out of range, -EOPNOTSUPP for an ivshmem-plain device
  */
-int ivshmem_device_ring(IvshmemDevice *device, unsigned peer, unsigned vector);
+IVSHMEM_API int ivshmem_device_ring(IvshmemDevice *device, unsigned peer, unsigned vector);
 
 /**
  * Waits for a doorbell on one of this peer's vectors, and takes it. The first wait on each vector
@@ -148,7 +156,7 @@ int ivshmem_device_ring(IvshmemDevice *device, unsigned peer, unsigned vector);
  * @return 1 if it was rung (once or more), 0 if the time is up, -EINVAL if there is no such
  *         vector, -EOPNOTSUPP without interrupts, -EINTR if a signal came
  */
-int ivshmem_device_wait(IvshmemDevice *device, unsigned vector, int timeout_ms);
+IVSHMEM_API int ivshmem_device_wait(IvshmemDevice *device, unsigned vector, int timeout_ms);
 
 /**
  * Waits until the memory holds what the caller is looking for: looks, and looks again after each
@@ -161,8 +169,8 @@ int ivshmem_device_wait(IvshmemDevice *device, unsigned vector, int timeout_ms);
  * @return 1 if look said so, 0 if the time is up, -EINVAL if there is no such vector, -EINTR if a
  *         signal came
  */
-int ivshmem_device_wait_for(IvshmemDevice *device, unsigned vector, bool (*look)(void *opaque),
-                            void *opaque, int timeout_ms);
+IVSHMEM_API int ivshmem_device_wait_for(IvshmemDevice *device, unsigned vector,
+                                        bool (*look)(void *opaque), void *opaque, int timeout_ms);
 
 /**
  * The eventfd of a vector, for the caller's own event loop: readable when the vector has been
@@ -171,7 +179,7 @@ int ivshmem_device_wait_for(IvshmemDevice *device, unsigned vector, bool (*look)
  *
  * @return the fd, -EINVAL if there is no such vector, -EOPNOTSUPP without interrupts
  */
-int ivshmem_device_vector_fd(const IvshmemDevice *device, unsigned vector);
+IVSHMEM_API int ivshmem_device_vector_fd(const IvshmemDevice *device, unsigned vector);
 
 /**
  * Gives a device to the kernel's vfio-pci driver, which must be loaded, so that it can be opened
@@ -186,7 +194,7 @@ int ivshmem_device_vector_fd(const IvshmemDevice *device, unsigned vector);
  *         -ENOENT           the driver is not loaded
  *         or what a system call said
  */
-int ivshmem_device_bind(const char *which, const IvshmemDeviceOptions *options);
+IVSHMEM_API int ivshmem_device_bind(const char *which, const IvshmemDeviceOptions *options);
 
 /**
  * Takes a device back from vfio-pci and leaves it without a driver, as after boot. Needs root.
@@ -195,7 +203,7 @@ int ivshmem_device_bind(const char *which, const IvshmemDeviceOptions *options);
  *         as ivshmem_device_bind(). While some process has the device open, the kernel waits for
  *         that process to close it.
  */
-int ivshmem_device_unbind(const char *which, const IvshmemDeviceOptions *options);
+IVSHMEM_API int ivshmem_device_unbind(const char *which, const IvshmemDeviceOptions *options);
 
 #ifdef __cplusplus
 }
