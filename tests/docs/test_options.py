@@ -16,7 +16,7 @@ def output(*command):
 
 def help_rows():
     """The options in the help: long form, letter, what its value is called, default."""
-    row = re.compile(r"^ +(?:-(\w), )? *--([\w-]+)(?:=(\w+))? +(.*)$", re.MULTILINE)
+    row = re.compile(r"^ +(?:-(\w), )? *--([\w-]+)(?:=(\S+))? +(.*)$", re.MULTILINE)
     for letter, name, value, text in row.findall(output(server_program(), "--help")):
         default = re.search(r"\(([^()]+)\)$", text)
         yield name, letter, value, default.group(1) if default and value else None
