@@ -2,12 +2,16 @@
 /*
  * Serve shared memory and doorbells to QEMU's ivshmem-doorbell devices and to host processes.
  *
- *     IvshmemServer server;
+ *     static IvshmemServer server;
+ *     struct pollfd events = {.events = POLLIN};
+ *     int r = ivshmem_server_init(&server, "/tmp/ivshmem_socket", "name", true, 4 << 20, 1, false);
  *
- *     if (ivshmem_server_init(&server, "/tmp/ivshmem_socket", "ivshmem", true, 4 << 20, 1, false) <
- * 0 || ivshmem_server_start(&server) < 0) errx(1, "%s", ivshmem_server_error(&server)); while
- * (poll(&(struct pollfd){ivshmem_server_get_fd(&server), POLLIN}, 1, -1) > 0) if
- * (ivshmem_server_dispatch(&server) < 0) break; ivshmem_server_close(&server);
+ *     if (r < 0 || (r = ivshmem_server_start(&server)) < 0)
+ *         errx(1, "%s", ivshmem_server_error(&server));
+ *     events.fd = ivshmem_server_get_fd(&server);
+ *     while (r == 0 && poll(&events, 1, -1) > 0)
+ *         r = ivshmem_server_dispatch(&server);
+ *     ivshmem_server_close(&server);
  *
  * Functions return 0 or a negative errno unless they say otherwise. A server belongs to one thread
  * at a time; different servers are independent of each other. Nothing here exits, raises a signal
