@@ -280,7 +280,8 @@ IVSHMEM_API int ivshmem_client_handle_fds(IvshmemClient *client, fd_set *fds, in
 
 /**
  * Rings one vector of a peer. A vector that is rung more often than its owner looks counts as
- * rung: this never waits, as long as no other holder of the eventfd has made it blocking.
+ * rung: this does not wait. (O_NONBLOCK is shared by all who hold the eventfd. It is set again here
+ * if one of them has cleared it; he could only clear it in the very moment of the call.)
  *
  * @param peer  from ivshmem_client_search_peer(), which may be NULL
  * @return 0; -ENOENT without a peer; -ERANGE if it has no such vector; an errno of write(2)
@@ -301,7 +302,8 @@ IVSHMEM_API int ivshmem_client_notify_broadcast(const IvshmemClient *client);
  * dispatch. Beyond QEMU's.
  *
  * @param timeout_ms  milliseconds; negative for no limit, 0 to look only
- * @return 0; -ETIMEDOUT; -ERANGE if we have no such vector; -EINTR after a signal that was caught
+ * @return 0; -ETIMEDOUT; -ERANGE if we have no such vector; -EINTR after a signal that was caught;
+ *         -EIO and errnos of read(2) if the server gave us something else than an eventfd
  */
 IVSHMEM_API int ivshmem_client_wait(IvshmemClient *client, unsigned vector, int timeout_ms);
 

@@ -48,7 +48,7 @@ static int read_server(IvshmemClient *client)
 
 static void take_ring(IvshmemClient *client, unsigned vector)
 {
-    if (!link_take_rings(client->local.vectors[vector]))
+    if (link_take_rings(client->local.vectors[vector]) <= 0)
         return;
     link_log(client, LOG_DEBUG, "received event on fd=%d vector=%u", client->local.vectors[vector],
              vector);

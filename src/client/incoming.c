@@ -2,9 +2,9 @@
 /* What the server's messages do to the client. */
 #include "client/internal.h"
 #include "util/cleanup.h"
+#include "util/nowait.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,15 +20,6 @@ static void take_id(IvshmemClient *client, uint32_t id)
     client->local.id = id;
     client->priv->by_id[id] = &client->local;
     link_log(client, LOG_DEBUG, "our_id=%" PRIu32, id);
-}
-
-/* Somebody may have made the eventfd blocking; QEMU, too, makes sure that it is not. */
-static void make_nonblocking(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    if (flags >= 0 && !(flags & O_NONBLOCK))
-        (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
 static IvshmemClientPeer *find_or_add(IvshmemClient *client, uint32_t id)
@@ -52,7 +43,7 @@ static int take_vector(IvshmemClient *client, const DecoderEvent *event, int *fd
     peer = find_or_add(client, event->id);
     if (!peer)
         return out_of_memory(client);
-    make_nonblocking(*fd);
+    nowait_restore(*fd); /* as QEMU does */
     if (roster_add_vector(peer, *fd) < 0)
         return out_of_memory(client);
     link_log(client, LOG_DEBUG, "  new vector %" PRIu32 " (fd=%d) for peer id %" PRIu32,

@@ -89,8 +89,12 @@ int settle_timeout(IvshmemClient *client);
 
 /* notify.c */
 
-/** Reads a vector's eventfd until there is no more. Returns whether it had been rung. */
-bool link_take_rings(int fd);
+/**
+ * Reads a vector's eventfd until there is no more, without waiting.
+ *
+ * @return 1 if it had been rung, 0 if not, a negative errno if it is none that can be read
+ */
+int link_take_rings(int fd);
 
 /* incoming.c */
 

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Doorbells: an 8-byte 1 written to an eventfd, which is one system call and next to nothing else.
- * A counter that is full gives EAGAIN, and its owner has plenty to read: that is a ring.
+ * Doorbells: an 8-byte 1 written to an eventfd. A counter that is full gives EAGAIN, and its owner
+ * has plenty to read: that is a ring.
+ *
+ * O_NONBLOCK belongs to the eventfd, not to who holds it: a hostile peer can clear it, fill the
+ * counter, and whoever rings then waits for ever. So does who reads, once it is empty. Reading has
+ * a flag of its own against that (RWF_NOWAIT, which eventfds know since Linux 5.8). Writing to an
+ * eventfd has none, so the shared flag is looked at before, and put back. What is left to the
+ * hostile peer is the instant between that look and the write.
  */
 #include "client/internal.h"
 #include "util/deadline.h"
+#include "util/nowait.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -22,6 +29,7 @@ int ivshmem_client_notify(const IvshmemClient *client, const IvshmemClientPeer *
         return -ENOENT;
     if (vector >= peer->vectors_count)
         return -ERANGE;
+    nowait_restore(peer->vectors[vector]);
     if (write(peer->vectors[vector], &one, sizeof(one)) < 0 && errno != EAGAIN)
         return -errno;
     return 0;
@@ -56,17 +64,21 @@ int ivshmem_client_notify_broadcast(const IvshmemClient *client)
     return first;
 }
 
-bool link_take_rings(int fd)
+int link_take_rings(int fd)
 {
     uint64_t count;
+    ssize_t n = sizeof(count);
     bool rung = false;
 
-    for (unsigned i = 0; i < READS_MAX; i++) {
-        if (read(fd, &count, sizeof(count)) != sizeof(count))
-            break;
-        rung = true;
+    for (unsigned i = 0; i < READS_MAX && n == sizeof(count); i++) {
+        n = nowait_read(fd, &count, sizeof(count));
+        rung |= n == sizeof(count);
     }
-    return rung;
+    if (rung)
+        return 1;
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    return -EIO;
 }
 
 int ivshmem_client_wait(IvshmemClient *client, unsigned vector, int timeout_ms)
@@ -77,13 +89,15 @@ int ivshmem_client_wait(IvshmemClient *client, unsigned vector, int timeout_ms)
     if (vector >= client->local.vectors_count)
         return -ERANGE;
     poll_fd.fd = client->local.vectors[vector];
-    while (!link_take_rings(poll_fd.fd)) {
-        int r = poll(&poll_fd, 1, deadline_left(deadline));
+    for (;;) {
+        int r = link_take_rings(poll_fd.fd);
 
+        if (r != 0)
+            return r < 0 ? r : 0;
+        r = poll(&poll_fd, 1, deadline_left(deadline));
         if (r < 0)
             return -errno;
         if (r == 0)
             return -ETIMEDOUT;
     }
-    return 0;
 }

@@ -93,6 +93,44 @@ static void test_full_counter(void **state)
     assert_int_equal(ivshmem_client_notify(&fake->client, fake->client.peer_list.first, 0), 0);
 }
 
+/* Another holder of our eventfds makes them blocking: nobody waits, full or empty. */
+static void test_made_blocking(void **state)
+{
+    Fake *fake = *state;
+    IvshmemClient *client = &fake->client;
+    const uint64_t full = UINT64_MAX - 1;
+    _cleanup_close_ int second = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    connect_with_vectors(fake, second);
+    assert_int_equal(write(fake->event, &full, sizeof(full)), sizeof(full));
+    assert_int_equal(fcntl(fake->event, F_SETFL, 0), 0);
+    assert_int_equal(ivshmem_client_notify(client, &client->local, 0), 0);
+    assert_int_equal(fcntl(fake->event, F_SETFL, 0), 0);
+    assert_int_equal(fake_dispatch(fake), 0);
+    fake_expect(fake, "!0 ");
+    assert_int_equal(fcntl(fake->event, F_SETFL, 0), 0);
+    assert_int_equal(ivshmem_client_wait(client, 0, 0), -ETIMEDOUT);
+}
+
+/* Vectors that are always readable, and never rung: whoever waits is told, and does not spin. */
+static void test_vectors_that_are_none(void **state)
+{
+    Fake *fake = *state;
+    _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    _cleanup_close_ int folder = open("/", O_RDONLY | O_CLOEXEC);
+
+    fake->client.notif_cb = NULL;
+    ivshmem_client_set_vectors(&fake->client, 3);
+    fake_connect(fake);
+    fake_send(fake, 0, fake->event);
+    fake_send(fake, 0, null);
+    fake_send(fake, 0, folder);
+    assert_int_equal(ivshmem_client_wait_ready(&fake->client, FAKE_WAIT_MS), 0);
+    assert_int_equal(ivshmem_client_wait(&fake->client, 0, 0), -ETIMEDOUT);
+    assert_int_equal(ivshmem_client_wait(&fake->client, 1, -1), -EIO);
+    assert_int_equal(ivshmem_client_wait(&fake->client, 2, -1), -EISDIR);
+}
+
 /* All that is wrong is tried and the first error is told. */
 static void test_failing_doorbell(void **state)
 {
@@ -287,6 +325,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_semaphore, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(test_ring_others, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(test_full_counter, fake_setup, fake_teardown),
+        cmocka_unit_test_setup_teardown(test_made_blocking, fake_setup, fake_teardown),
+        cmocka_unit_test_setup_teardown(test_vectors_that_are_none, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(test_failing_doorbell, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(test_wait, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(test_select, fake_setup, fake_teardown),
