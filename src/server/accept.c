@@ -19,8 +19,8 @@
 static const char *const refusals[] = {
     [IVSHMEM_SERVER_REFUSED_NO_FD] = "out of file descriptors",
     [IVSHMEM_SERVER_REFUSED_NO_MEMORY] = "out of memory",
-    [IVSHMEM_SERVER_REFUSED_UID_LIMIT] = "its user has as many clients as it may: "
-                                         "max_clients_per_uid",
+    [IVSHMEM_SERVER_REFUSED_UID_LIMIT] =
+        "its user has as many clients as it may: max_clients_per_uid",
     [IVSHMEM_SERVER_REFUSED_NO_ID] = "every ID is in use",
     [IVSHMEM_SERVER_REFUSED_POLICY] = "it is not among those who may connect",
     [IVSHMEM_SERVER_REFUSED_READ_ONLY] = "the memory cannot be opened for reading only",
