@@ -10,6 +10,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -29,7 +30,9 @@ def fuzz(program, build, seconds):
     if seeds.is_dir():
         command.append(seeds)
     try:
-        done = subprocess.run(command, timeout=seconds + 60, check=False)
+        # A socket that a crash leaves behind goes with the folder.
+        with tempfile.TemporaryDirectory(prefix="ivshmem-fuzz-") as folder:
+            done = subprocess.run(command, cwd=folder, timeout=seconds + 60, check=False)
     except subprocess.TimeoutExpired:
         return "did not end in time"
     return None if done.returncode == 0 else f"ended with status {done.returncode}"
