@@ -192,6 +192,24 @@ def test_more_clients_than_an_fd_set_holds(host, stack):
     assert peers[599].setup().id == 599
 
 
+def test_slow_reader(host, stack):
+    """A host that runs as root has no limit on descriptors on their way, so it fills the socket of
+    a client that does not read. Nothing is dropped for it, nor told twice."""
+    server = host(n_vectors=64)
+    server.ask("start")
+    slow = stack.enter_context(Peer(server.socket, 64, keep=False))
+    peers = [stack.enter_context(Peer(server.socket, 64, keep=False)).setup() for _ in range(10)]
+    for peer in peers[:5]:
+        peer.close()
+    last = stack.enter_context(Peer(server.socket, 64, keep=False)).setup()
+    settle([slow, *peers[5:], last])
+    told = [slow.history.count((peer, True)) for peer in range(1, 6)]
+    assert os.geteuid() or [n for n in told if 0 < n < 64], f"nobody was told in part: {told}"
+    for peer in peers[5:]:
+        peer.close()
+    slow.until(lambda: slow.peers.keys() == {last.id})
+
+
 def test_errors(build, folder):
     program = build("limits")
     (folder / "file").write_text("kept\n", encoding="ascii")

@@ -81,6 +81,7 @@ def test_ends_where_it_began(serve, connect, n):
     assert server.resident() - resident <= GROWTH
 
 
+@pytest.mark.long
 def test_more_clients_than_ids_beside_one_that_stays(serve, connect):
     """An ID is used up when the one that stays has heard of it. When there are no more, newcomers
     get an ID of which he is not told; nobody is ever told of an ID again."""

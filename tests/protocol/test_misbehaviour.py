@@ -52,15 +52,27 @@ def test_probes_while_the_server_runs(scene):
         probe(server)
 
 
-def test_probe_that_has_written_something(scene, connect):
+BEFORE_ACCEPT = {
+    "writes": lambda sock: sock.send(b"x"),
+    "writes and hangs up": lambda sock: (sock.send(b"x"), sock.close()),
+    "shuts its writing side": lambda sock: sock.shutdown(socket.SHUT_WR),
+    "shuts its reading side": lambda sock: sock.shutdown(socket.SHUT_RD),
+    "shuts both sides": lambda sock: sock.shutdown(socket.SHUT_RDWR),
+}
+
+
+@pytest.mark.parametrize("what", BEFORE_ACCEPT)
+def test_client_that_is_out_before_it_is_served_costs_no_id(scene, connect, what):
     server, others = scene
     server.pause()
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(server.socket))
-        sock.send(b"x")
-    server.resume()
-    others.append(connect(server).setup())
-    assert others[-1].id == 2
+        BEFORE_ACCEPT[what](sock)
+        server.resume()
+        others.append(connect(server).setup())
+        assert others[-1].id == 2
+        settle(others)
+        assert not any(peer.gone for peer in others)
 
 
 @pytest.mark.parametrize("has_read", [True, False], ids=["after its set-up", "at once"])

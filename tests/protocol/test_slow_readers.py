@@ -23,11 +23,10 @@ def test_sees_exactly_who_is_there(serve, connect):
     server = serve(n_vectors=16)
     slow = connect(server, keep=False)
     others = [connect(server, keep=False) for _ in range(60)]
-    read_all(others, lambda: all(len(peer.peers) == 60 for peer in others))
-    for peer in others[::3]:
+    read_all(others, lambda: all(len(peer.peers) == 60 and peer.settled for peer in others))
+    for peer in others[:20]:
         peer.close()
-    others = [peer for peer in others if peer.vectors]
-    assert len(others) == 40
+    del others[:20]
     settle([slow, *others])
     assert len(slow.history) < SOCKET_HOLDS + 2 * 60 * 16
 
@@ -43,16 +42,36 @@ def test_never_hears_of_a_thousand_that_came_and_went_meanwhile(serve, connect):
 
 
 def test_partly_told_peer_that_leaves(serve, connect):
-    """A socket holds the vectors of the first few of these peers, and of the next one not all."""
-    server = serve(n_vectors=48)
-    slow = connect(server).setup()
-    peers = [connect(server, keep=False).setup() for _ in range(10)]
-    for peer in peers:
+    """What a server sends ahead ends in the midst of a peer: where a socket is full, or before.
+    One of these numbers of vectors hits that."""
+    in_part = []
+    for n_vectors in [40, 64]:
+        server = serve(n_vectors=n_vectors)
+        slow = connect(server)
+        peers = [connect(server, keep=False).setup() for _ in range(10)]
+        for peer in peers:
+            peer.close()
+        settle([slow, connect(server).setup()])
+        told = [slow.history.count((peer, True)) for peer in range(1, 11)]
+        in_part += [n for n in told if 0 < n < n_vectors]
+    assert in_part, "nobody was told in part"
+
+
+def test_more_departures_than_its_socket_holds(serve, connect):
+    """It knows them all when it stops to read, so it must hear of each, in the midst of those who
+    come and go meanwhile."""
+    server = serve()
+    slow = connect(server, keep=False).setup()
+    known = [connect(server, keep=False) for _ in range(500)]
+    read_all([slow], lambda: len(slow.peers) == 500)
+    for peer in known[:400]:
         peer.close()
-    last = connect(server).setup()
-    settle([slow, last])
-    told = [slow.history.count((peer, True)) for peer in range(1, 11)]
-    assert [n for n in told if 0 < n < 48], f"nobody was told in part: {told}"
+    come_and_go(server, connect, 50)
+    rest = [connect(server, keep=False) for _ in range(5)]
+    for peer in known[400:]:
+        peer.close()
+    settle([slow, *rest])
+    assert slow.gone >= set(range(1, 501))
 
 
 def test_many_slow_readers_do_not_delay_others(serve, connect):
