@@ -84,7 +84,7 @@ static void refuse(ServerCore *core, const Listener *listener, IvshmemServerRefu
 
     if (limit)
         (void)snprintf(value, sizeof(value), " %u", limit);
-    core->stats.n_refusals[reason]++;
+    core->state.header->stats.n_refusals[reason]++;
     credentials_command(who->pid, command);
     core_log(server, LOG_WARNING, "client refused (%s, pid %d, uid %u, gid %u): %s%s", command,
              (int)who->pid, (unsigned)who->uid, (unsigned)who->gid, refusals[reason], value);

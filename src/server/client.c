@@ -105,8 +105,8 @@ static void connect_slot(ServerCore *core, Listener *listener, uint32_t slot, in
     State *state = &core->state;
     Client *client = &state->clients[slot];
 
+    view_clear(state, &core->ids, slot);
     state_reset_progress(client);
-    client->sock_fd = sock;
     client->listener = listener->index;
     client->read_only = read_only;
     client->pid = who->pid;
@@ -117,10 +117,14 @@ static void connect_slot(ServerCore *core, Listener *listener, uint32_t slot, in
     client->seen = state->header->n_changes;
     if (client->id != STATE_NO_ID)
         view_spend_own(state, &core->ids, slot, (uint32_t)client->id);
+    state_barrier();
+    client->sock_fd = sock;
+    state_barrier();
+    client->in_use = true;
     bitmap_set(state->connected, slot);
     outbox_add(&core->outbox, slot);
     listener->n_clients++;
-    core->stats.n_joins++;
+    core->state.header->stats.n_joins++;
 }
 
 static void update_next_id(ServerCore *core)
@@ -211,18 +215,28 @@ void client_close(ServerCore *core, uint32_t slot, const char *why)
     State *state = &core->state;
     Client *client = &state->clients[slot];
     const IvshmemServerPeer *peer = peers_remove(&core->peers, &server->peer_list, slot);
+    int sock;
 
     core_log(server, LOG_DEBUG, "free peer %" PRId32, client->id);
+    /* Whoever goes on after us must not take the connection for a new one: it has ended.
+     * seccomp: shutdown */
+    (void)shutdown(client->sock_fd, SHUT_RDWR);
     if (why)
         core_log(server, LOG_INFO, "peer %" PRId32 " (pid %d, uid %u) disconnected: %s", client->id,
                  (int)client->pid, (unsigned)client->uid, why);
+    if (!client->reserved)
+        client->in_use = false;
+    state_barrier();
+    sock = client->sock_fd;
+    client->sock_fd = -1;
+    state_barrier();
+    fd_close(sock);
     bitmap_clear(state->connected, slot);
     outbox_remove(&core->outbox, slot);
     flight_forget(&core->flight, client);
     uids_remove(&core->uids, client->uid);
-    client->sock_fd = fd_close(client->sock_fd);
-    core->listeners.at[client->listener]->n_clients--;
-    core->stats.n_departures++;
+    core->state.listeners[client->listener].n_clients--;
+    core->state.header->stats.n_departures++;
     view_clear(state, &core->ids, slot);
     if (!client->reserved) {
         if (client->id != STATE_NO_ID)
@@ -250,6 +264,8 @@ int client_reserve(ServerCore *core, Listener *listener, uint32_t id)
     core->state.clients[slot].listener = listener->index;
     listener->reserved_slot = slot;
     identity_join(core, slot, id);
+    state_barrier();
+    core->state.clients[slot].in_use = true;
     update_next_id(core);
     return 0;
 }
@@ -259,6 +275,8 @@ void client_unreserve(ServerCore *core, Listener *listener)
     uint32_t slot = listener->reserved_slot;
 
     listener->reserved_slot = STATE_NO_SLOT;
+    core->state.clients[slot].in_use = false;
+    state_barrier();
     identity_leave(core, slot);
     drop_slot(core, slot);
     update_next_id(core);

@@ -22,7 +22,6 @@ typedef struct ServerCore {
     State state;
     Ids ids;
     Region region;
-    Listeners listeners;
     ListenSocket first; /* the first one's, while it is only locked */
     uint32_t n_waiting; /* listeners that are not polled for now */
     Outbox outbox;
@@ -30,7 +29,6 @@ typedef struct ServerCore {
     Timers timers;
     Peers peers;
     Uids uids;
-    IvshmemServerStats stats;
     bool ids_warned; /* that they are running out */
     int epoll_fd;
     int wake_fd;    /* readable while there is something to send: the next turn must not wait */

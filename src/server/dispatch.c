@@ -59,9 +59,12 @@ static void accept_all(ServerCore *core, const uint32_t *ready, unsigned n_ready
 {
     unsigned most = n_ready < ACCEPT_TURN ? ACCEPT_TURN / n_ready : 1;
 
-    for (unsigned i = 0; i < n_ready; i++)
-        if (core->listeners.at[ready[i]])
-            accept_turn(core, core->listeners.at[ready[i]], most);
+    for (unsigned i = 0; i < n_ready; i++) {
+        Listener *listener = listener_at(core, ready[i]);
+
+        if (listener)
+            accept_turn(core, listener, most);
+    }
 }
 
 /* seccomp: epoll_wait epoll_pwait recvfrom read write */

@@ -6,25 +6,27 @@
 #include "util/sys.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* A free place in the table, or a negative errno. */
-static int find_place(Listeners *listeners)
+Listener *listener_at(const ServerCore *core, uint32_t index)
 {
-    Listener **more;
+    Listener *listener = &core->state.listeners[index];
 
-    for (uint32_t i = 0; i < listeners->n; i++)
-        if (!listeners->at[i])
-            return (int)i;
-    if (listeners->n == LISTENERS_MAX)
-        return -ENOSPC;
-    more = reallocarray(listeners->at, listeners->n + 1, sizeof(*more));
-    if (!more)
-        return -ENOMEM;
-    more[listeners->n] = NULL;
-    listeners->at = more;
-    return (int)listeners->n++;
+    return index < core->state.header->listener_limit && listener->in_use ? listener : NULL;
+}
+
+/* A free place in the table, or NULL. */
+static Listener *find_place(State *state)
+{
+    for (uint32_t i = 0; i < LISTENERS_MAX; i++) {
+        if (i == state->header->listener_limit)
+            state->header->listener_limit = i + 1;
+        if (!state->listeners[i].in_use) {
+            state->listeners[i] = (Listener){.index = i};
+            return &state->listeners[i];
+        }
+    }
+    return NULL;
 }
 
 static int check(const ServerCore *core, const IvshmemServerListenerConfig *config)
@@ -97,6 +99,7 @@ static void fill_in(Listener *listener, const ServerCore *core,
                     const IvshmemServerListenerConfig *config)
 {
     *listener = (Listener){
+        .index = listener->index,
         .socket = LISTEN_SOCKET_NONE,
         .n_vectors = config->n_vectors ? config->n_vectors : core->server->n_vectors,
         .max_clients = config->max_clients,
@@ -110,18 +113,16 @@ static void fill_in(Listener *listener, const ServerCore *core,
 
 int listener_add(ServerCore *core, const IvshmemServerListenerConfig *config, ListenSocket *socket)
 {
-    Listener *listener = malloc(sizeof(*listener));
-    int index = find_place(&core->listeners);
-    int r = listener ? index : -ENOMEM;
+    Listener *listener = find_place(&core->state);
+    int r;
 
-    if (r < 0) {
-        free(listener);
+    if (!listener) {
         if (socket)
             listen_socket_close(socket);
-        return core_fail(core->server, r, "no room for another listener: %s", strerror(-r));
+        return core_fail(core->server, -ENOSPC, "no room for more than %d listeners",
+                         LISTENERS_MAX);
     }
     fill_in(listener, core, config);
-    listener->index = (uint32_t)index;
     if ((r = open_socket(core, listener, config, socket)) == 0 && (r = check(core, config)) == 0 &&
         (r = config->observers ? keep_observer_id(core) : 0) == 0 &&
         (r = watch(core, listener)) == 0 && config->reserved_id >= 0 &&
@@ -130,32 +131,20 @@ int listener_add(ServerCore *core, const IvshmemServerListenerConfig *config, Li
                         (long long)config->reserved_id, strerror(-r));
     if (r < 0) {
         listen_socket_close(&listener->socket);
-        free(listener);
         return r;
     }
-    core->listeners.at[index] = listener;
-    return index;
+    state_barrier();
+    listener->in_use = true;
+    return (int)listener->index;
 }
 
 void listener_remove(ServerCore *core, Listener *listener)
 {
+    listener->in_use = false;
+    state_barrier();
     if (listener->reserved_slot != STATE_NO_SLOT)
         client_unreserve(core, listener);
     listen_socket_close(&listener->socket);
-    core->listeners.at[listener->index] = NULL;
-    free(listener);
-}
-
-void listeners_free(ServerCore *core)
-{
-    for (uint32_t i = 0; i < core->listeners.n; i++) {
-        if (!core->listeners.at[i])
-            continue;
-        listen_socket_close(&core->listeners.at[i]->socket);
-        free(core->listeners.at[i]);
-    }
-    free(core->listeners.at);
-    core->listeners = (Listeners){0};
 }
 
 bool listener_has_room(const ServerCore *core, const Listener *listener)
@@ -171,8 +160,10 @@ void listeners_resume(ServerCore *core)
 {
     if (!core->n_waiting)
         return;
-    for (uint32_t i = 0; i < core->listeners.n; i++)
-        if (core->listeners.at[i] && core->listeners.at[i]->accept.waiting &&
-            listener_has_room(core, core->listeners.at[i]))
-            accept_resume(core, core->listeners.at[i]);
+    for (uint32_t i = 0; i < core->state.header->listener_limit; i++) {
+        Listener *listener = listener_at(core, i);
+
+        if (listener && listener->accept.waiting && listener_has_room(core, listener))
+            accept_resume(core, listener);
+    }
 }

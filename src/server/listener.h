@@ -19,9 +19,10 @@
 struct ServerCore;
 
 typedef struct Listener {
+    bool in_use; /* set last, cleared first */
     ListenSocket socket;
     char name[IVSHMEM_SERVER_NAME_SIZE];
-    uint32_t index; /* in the core's table, and in the state's clients */
+    uint32_t index; /* in the state's table, and in its clients */
     uint32_t n_vectors;
     uint32_t max_clients; /* at once; 0: no limit of its own */
     uint32_t n_clients;
@@ -30,12 +31,6 @@ typedef struct Listener {
     bool read_only;
     Accept accept;
 } Listener;
-
-/** The table: pointers, NULL where a listener was removed. */
-typedef struct Listeners {
-    Listener **at;
-    uint32_t n;
-} Listeners;
 
 /**
  * Opens a listener. The text of an error is kept for ivshmem_server_error().
@@ -49,8 +44,8 @@ int listener_add(struct ServerCore *core, const IvshmemServerListenerConfig *con
 /** Closes a listener that has no clients; a reserved identity departs. */
 void listener_remove(struct ServerCore *core, Listener *listener);
 
-/** Removes all of them: their clients must have gone. */
-void listeners_free(struct ServerCore *core);
+/** The listener with an index, or NULL. */
+Listener *listener_at(const struct ServerCore *core, uint32_t index);
 
 /** Whether anybody more may come in here now. */
 bool listener_has_room(const struct ServerCore *core, const Listener *listener);

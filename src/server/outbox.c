@@ -20,7 +20,6 @@ int outbox_new(Outbox *outbox, uint32_t n_slots)
         return -ENOMEM;
     outbox->blocked = outbox->ready + words;
     outbox->later = outbox->blocked + words;
-    fdpass_batch_init(&outbox->batch);
     return 0;
 }
 
@@ -71,13 +70,13 @@ static void move(Outbox *outbox, uint32_t slot, uint64_t *to)
 static void put_off(ServerCore *core, uint32_t slot)
 {
     move(&core->outbox, slot, core->outbox.later);
-    core->stats.n_retries++;
+    core->state.header->stats.n_retries++;
     timers_set(&core->timers, TIMER_RETRY, timers_now() + OUTBOX_RETRY_NS);
 }
 
 static void block(ServerCore *core, uint32_t slot)
 {
-    core->stats.n_retries++;
+    core->state.header->stats.n_retries++;
     if (client_watch(core, slot, EPOLLIN | EPOLLOUT) < 0)
         put_off(core, slot);
     else
@@ -141,30 +140,65 @@ static int encode(const ServerCore *core, uint32_t slot, const Step *step, uint8
 /* Plans a batch with at most `window` descriptors in it. True if that is all the news there is. */
 static bool fill_batch(ServerCore *core, uint32_t slot, uint32_t window)
 {
-    Outbox *outbox = &core->outbox;
+    StateBatch *batch = core->state.batch;
+    FdpassBatch *messages = &batch->messages;
     uint32_t n_fds = 0;
 
-    fdpass_batch_clear(&outbox->batch);
-    while (outbox->batch.n < FDPASS_BATCH_MAX && n_fds < window) {
-        Step *step = &outbox->steps[outbox->batch.n];
+    fdpass_batch_clear(messages);
+    batch->n = 0;
+    batch->slot = slot;
+    batch->mark = plan_mark(&core->state, slot);
+    state_barrier();
+    batch->phase = BATCH_PLANNING;
+    while (batch->n < FDPASS_BATCH_MAX && n_fds < window) {
+        Step *step = &batch->steps[batch->n];
         uint8_t bytes[WIRE_MESSAGE_SIZE];
         int fd;
 
-        if (!plan_step(&core->state, &core->ids, slot, step))
+        if (!plan_find(&core->state, slot, step))
             return true;
+        state_barrier();
+        batch->n++;
+        state_barrier();
+        plan_enter(&core->state, &core->ids, slot, step);
         fd = encode(core, slot, step, bytes);
         n_fds += fd >= 0;
-        fdpass_batch_add(&outbox->batch, bytes, fd);
+        fdpass_batch_add(messages, bytes, fd);
     }
     return false;
 }
 
-static uint32_t count_fds(const Outbox *outbox, uint32_t n)
+/* Sends the batch, and takes back what the kernel did not take. As fdpass_batch_send(). */
+static int send_batch(ServerCore *core, int sock)
+{
+    StateBatch *batch = core->state.batch;
+    int sent;
+
+    state_barrier();
+    batch->phase = BATCH_SENDING;
+    state_barrier();
+    sent = fdpass_batch_send(&batch->messages, sock);
+    outbox_take_back(core, sent < 0 ? 0 : (uint32_t)sent);
+    return sent;
+}
+
+void outbox_take_back(ServerCore *core, uint32_t sent)
+{
+    StateBatch *batch = core->state.batch;
+
+    if (sent < batch->n)
+        plan_take_back(&core->state, &core->ids, batch->slot, batch->mark, batch->steps + sent,
+                       batch->n - sent);
+    state_barrier();
+    batch->phase = BATCH_IDLE;
+}
+
+static uint32_t count_fds(const FdpassBatch *messages, uint32_t n)
 {
     uint32_t n_fds = 0;
 
     for (uint32_t i = 0; i < n; i++)
-        n_fds += outbox->batch.headers[i].msg_hdr.msg_controllen > 0;
+        n_fds += messages->headers[i].msg_hdr.msg_controllen > 0;
     return n_fds;
 }
 
@@ -213,8 +247,8 @@ static void count_latency(IvshmemServerStats *stats, int64_t ns)
 int outbox_send(ServerCore *core, uint32_t slot)
 {
     Outbox *outbox = &core->outbox;
+    StateBatch *batch = core->state.batch;
     Client *client = &core->state.clients[slot];
-    PlanMark mark = plan_mark(&core->state, slot);
     bool first = client->hello_sent < CLIENT_HELLOS; /* never waits for others */
     uint32_t window = first ? 1 : flight_window(&core->flight, &core->state, client);
     bool all;
@@ -223,29 +257,24 @@ int outbox_send(ServerCore *core, uint32_t slot)
     if (first && (sent = open_memory(core, client)) < 0)
         return handle_failure(core, slot, sent);
     all = fill_batch(core, slot, window);
-    if (outbox->batch.n == 0) {
+    if (batch->n == 0) {
+        batch->phase = BATCH_IDLE;
         if (window == 0 && plan_has_news(&core->state, slot))
             park(core, slot);
         else
             bitmap_clear(outbox->ready, slot);
         return 0;
     }
-    sent = fdpass_batch_send(&outbox->batch, client->sock_fd);
+    sent = send_batch(core, client->sock_fd);
     outbox->memory_fd = fd_close(outbox->memory_fd);
-    if (sent < 0 || (unsigned)sent < outbox->batch.n) {
-        uint32_t taken = sent < 0 ? 0 : (uint32_t)sent;
-
-        plan_take_back(&core->state, &core->ids, slot, mark, outbox->steps + taken,
-                       outbox->batch.n - taken);
-    } else if (all) {
-        bitmap_clear(outbox->ready, slot);
-    }
     if (sent < 0)
         return handle_failure(core, slot, sent);
-    flight_sent(&core->flight, client, count_fds(outbox, (uint32_t)sent));
-    core->stats.n_messages += (uint32_t)sent;
+    if (all && (uint32_t)sent == batch->n)
+        bitmap_clear(outbox->ready, slot);
+    flight_sent(&core->flight, client, count_fds(&batch->messages, (uint32_t)sent));
+    core->state.header->stats.n_messages += (uint32_t)sent;
     if (first && client->hello_sent == CLIENT_HELLOS)
-        count_latency(&core->stats, timers_now() - client->accepted_at);
+        count_latency(&core->state.header->stats, timers_now() - client->accepted_at);
     return sent;
 }
 

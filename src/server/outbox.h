@@ -27,9 +27,7 @@ typedef struct Outbox {
     uint64_t *ready, *blocked, *later; /* sets of slots */
     uint32_t n_slots;
     uint32_t next; /* slot at which the round goes on */
-    FdpassBatch batch;
-    Step steps[FDPASS_BATCH_MAX]; /* what each message of the batch says */
-    int memory_fd;                /* opened for one client, while the batch has it; -1 */
+    int memory_fd; /* opened for one client, while the batch has it; -1 */
 } Outbox;
 
 /** @return 0 or -ENOMEM */
@@ -58,6 +56,9 @@ bool outbox_has_work(const Outbox *outbox);
  * @return the number of messages sent, or a negative errno: it cannot be reached any more
  */
 int outbox_send(struct ServerCore *core, uint32_t slot);
+
+/** Takes back all steps of the batch but the first `sent`; none is on its way any more. */
+void outbox_take_back(struct ServerCore *core, uint32_t sent);
 
 /** One turn: serves ready clients until OUTBOX_TURN messages have been sent. Closes those that
  *  cannot be reached. */

@@ -6,42 +6,15 @@
 
 #include <assert.h>
 
-/* The next vector of the ID that the client is being told of. */
-static Step tell_vector(const State *state, Client *client)
-{
-    uint32_t id = (uint32_t)client->telling;
-    Step step = {STEP_VECTOR, id, client->telling_sent++};
-
-    if (client->telling_sent == state->clients[world_holder(state, id)].n_vectors) {
-        client->telling = STATE_NO_ID;
-        client->telling_sent = 0;
-    }
-    return step;
-}
-
-static Step tell_departure(State *state, Client *client, uint32_t slot, uint32_t id)
-{
-    Step step = {STEP_DEPARTURE, id, client->telling_sent};
-
-    view_spend(state, slot, id);
-    client->telling = STATE_NO_ID;
-    client->telling_sent = 0;
-    return step;
-}
-
 /* The first step on an ID of which nothing has been begun. False if there is no news of it. */
-static bool begin_id(State *state, Ids *ids, uint32_t slot, uint32_t id, Step *step)
+static bool find_first(const State *state, uint32_t slot, uint32_t id, Step *step)
 {
-    Client *client = &state->clients[slot];
-
     switch (view_due(state, slot, id)) {
     case VIEW_DUE_ARRIVAL:
-        view_tell(state, ids, slot, id);
-        client->telling = (int32_t)id;
-        *step = tell_vector(state, client);
+        *step = (Step){STEP_VECTOR, id, 0};
         return true;
     case VIEW_DUE_DEPARTURE:
-        *step = tell_departure(state, client, slot, id);
+        *step = (Step){STEP_DEPARTURE, id, 0};
         return true;
     case VIEW_DUE_NOTHING:
         break;
@@ -49,7 +22,7 @@ static bool begin_id(State *state, Ids *ids, uint32_t slot, uint32_t id, Step *s
     return false;
 }
 
-static bool plan_scan(State *state, Ids *ids, uint32_t slot, Step *step)
+static bool find_by_scan(State *state, uint32_t slot, Step *step)
 {
     Client *client = &state->clients[slot];
     uint32_t id;
@@ -62,22 +35,22 @@ static bool plan_scan(State *state, Ids *ids, uint32_t slot, Step *step)
         return false;
     }
     client->scan = id + 1;
-    return begin_id(state, ids, slot, id, step);
+    return find_first(state, slot, id, step);
 }
 
-static bool plan_change(State *state, Ids *ids, uint32_t slot, Step *step)
+static bool find_change(State *state, uint32_t slot, Step *step)
 {
     Client *client = &state->clients[slot];
 
     if (!world_lists(state, client->seen)) {
         client->seen = state->header->n_changes;
         client->scan = 0;
-        return plan_scan(state, ids, slot, step);
+        return find_by_scan(state, slot, step);
     }
     while (client->seen != state->header->n_changes) {
         uint32_t id = state->changes[client->seen++ % STATE_N_CHANGES];
 
-        if (begin_id(state, ids, slot, id, step))
+        if (find_first(state, slot, id, step))
             return true;
     }
     return false;
@@ -88,29 +61,53 @@ PlanMark plan_mark(const State *state, uint32_t slot)
     return (PlanMark){state->clients[slot].scan, state->clients[slot].seen};
 }
 
-bool plan_step(State *state, Ids *ids, uint32_t slot, Step *step)
+bool plan_find(State *state, uint32_t slot, Step *step)
 {
-    Client *client = &state->clients[slot];
+    const Client *client = &state->clients[slot];
 
     if (client->hello_sent < CLIENT_HELLOS) {
-        *step = (Step){STEP_HELLO, 0, client->hello_sent++};
+        *step = (Step){STEP_HELLO, 0, client->hello_sent};
         return true;
     }
     if (client->telling != STATE_NO_ID) {
         uint32_t id = (uint32_t)client->telling;
+        bool gone = view_due(state, slot, id) == VIEW_DUE_DEPARTURE;
 
-        *step = view_due(state, slot, id) == VIEW_DUE_DEPARTURE
-                    ? tell_departure(state, client, slot, id)
-                    : tell_vector(state, client);
+        *step = (Step){gone ? STEP_DEPARTURE : STEP_VECTOR, id, client->telling_sent};
         return true;
     }
-    if (client->own_sent == 0 && plan_scan(state, ids, slot, step))
+    if (client->own_sent == 0 && find_by_scan(state, slot, step))
         return true;
     if (client->own_sent < client->n_vectors) {
-        *step = (Step){STEP_OWN, 0, client->own_sent++};
+        *step = (Step){STEP_OWN, 0, client->own_sent};
         return true;
     }
-    return plan_scan(state, ids, slot, step) || plan_change(state, ids, slot, step);
+    return find_by_scan(state, slot, step) || find_change(state, slot, step);
+}
+
+void plan_enter(State *state, Ids *ids, uint32_t slot, const Step *step)
+{
+    Client *client = &state->clients[slot];
+    bool more = false;
+
+    switch (step->kind) {
+    case STEP_HELLO:
+        client->hello_sent = step->n + 1;
+        return;
+    case STEP_OWN:
+        client->own_sent = step->n + 1;
+        return;
+    case STEP_VECTOR:
+        if (step->n == 0)
+            view_tell(state, ids, slot, step->id);
+        more = step->n + 1 < state->clients[world_holder(state, step->id)].n_vectors;
+        break;
+    case STEP_DEPARTURE:
+        view_spend(state, slot, step->id);
+        break;
+    }
+    client->telling = more ? (int32_t)step->id : STATE_NO_ID;
+    client->telling_sent = more ? step->n + 1 : 0;
 }
 
 bool plan_has_news(const State *state, uint32_t slot)

@@ -12,38 +12,24 @@
  * An ID of which it has been sent some vectors comes before all else: it gets the rest of them, or
  * the departure.
  *
- * A plan is made ahead of sending. Each step is entered in the client's progress and view when it
- * is planned, and taken back if the kernel did not take its message. (Entering it afterwards would
- * let one batch hold the same news twice.)
+ * A plan is made ahead of sending. Each step is found, recorded, entered in the client's progress
+ * and view, and taken back if the kernel did not take its message. (Entering it afterwards would
+ * let one batch hold the same news twice.) Taking back restores what was there before, whether or
+ * not the step was entered, and any number of times: so a process that is killed anywhere leaves a
+ * record from which the next one knows what was sent (state.h, StateBatch).
  */
 #pragma once
 
 #include "server/ids.h"
 #include "server/state.h"
 
-typedef enum StepKind {
-    STEP_HELLO,     /* n: 0 version, 1 own ID, 2 memory */
-    STEP_VECTOR,    /* vector n of the ID */
-    STEP_DEPARTURE, /* of the ID; n: how many of its vectors had been sent, 0 if all */
-    STEP_OWN,       /* its own vector n */
-} StepKind;
-
-typedef struct Step {
-    StepKind kind;
-    uint32_t id;
-    uint32_t n;
-} Step;
-
-/** Where the search for news stood when a plan was begun. */
-typedef struct PlanMark {
-    uint32_t scan;
-    uint64_t seen;
-} PlanMark;
-
 PlanMark plan_mark(const State *state, uint32_t slot);
 
-/** Plans the client's next step. False if it has been told everything. */
-bool plan_step(State *state, Ids *ids, uint32_t slot, Step *step);
+/** Finds the client's next step. False if it has been told everything. */
+bool plan_find(State *state, uint32_t slot, Step *step);
+
+/** Enters the step that was found last: it is going to be sent. */
+void plan_enter(State *state, Ids *ids, uint32_t slot, const Step *step);
 
 /** Whether there is a step to plan. It may say so of a change that turns out to be none. */
 bool plan_has_news(const State *state, uint32_t slot);

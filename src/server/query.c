@@ -54,7 +54,7 @@ unsigned ivshmem_server_ids_left(const IvshmemServer *server)
 
 void ivshmem_server_stats(const IvshmemServer *server, IvshmemServerStats *stats)
 {
-    *stats = server->core_ ? server->core_->stats : (IvshmemServerStats){0};
+    *stats = server->core_ ? server->core_->state.header->stats : (IvshmemServerStats){0};
 }
 
 unsigned ivshmem_server_pending(const IvshmemServer *server, const IvshmemServerPeer *peer)
@@ -92,14 +92,14 @@ int ivshmem_server_listener_add(IvshmemServer *server, const IvshmemServerListen
 
 int ivshmem_server_n_listeners(const IvshmemServer *server)
 {
-    return server->core_ ? (int)server->core_->listeners.n : 0;
+    return server->core_ ? (int)server->core_->state.header->listener_limit : 0;
 }
 
 static Listener *find_listener(const IvshmemServer *server, int index)
 {
     return index < 0 || index >= ivshmem_server_n_listeners(server)
                ? NULL
-               : server->core_->listeners.at[index];
+               : listener_at(server->core_, (uint32_t)index);
 }
 
 static void disconnect_all(ServerCore *core, const Listener *listener)

@@ -148,7 +148,6 @@ static void core_free(ServerCore *core)
 {
     if (!core)
         return;
-    listeners_free(core);
     listen_socket_close(&core->first);
     region_close(&core->region);
     timers_free(&core->timers);
@@ -194,7 +193,7 @@ static int core_prepare(ServerCore *core)
         return -EMFILE;
     if (wanted && wanted < most)
         most = wanted;
-    if ((r = state_new(&core->state, most, server->n_vectors)) < 0 ||
+    if ((r = state_new(&core->state, -1, most, server->n_vectors)) < 0 ||
         (r = ids_new(&core->ids, server->config_.n_ids)) < 0 ||
         (r = outbox_new(&core->outbox, most)) < 0)
         return r;
@@ -304,7 +303,7 @@ int ivshmem_server_start(IvshmemServer *server)
         (r = watch(core, core->wake_fd, EVENT_WAKE)) < 0)
         return core_fail(server, r, "cannot poll: %s", strerror(-r));
 
-    server->sock_fd = core->listeners.n ? core->listeners.at[0]->socket.fd : -1;
+    server->sock_fd = listener_at(core, 0) ? listener_at(core, 0)->socket.fd : -1;
     server->shm_fd = core->region.fd;
     server->cur_id = 0;
     server->core_ = ptr_steal(core);
@@ -322,9 +321,9 @@ void ivshmem_server_close(IvshmemServer *server)
     core_log(server, LOG_DEBUG, "close server");
     BITMAP_FOREACH(slot, core->state.connected, core->state.header->max_clients)
         client_close(core, slot, NULL);
-    for (uint32_t i = 0; i < core->listeners.n; i++)
-        if (core->listeners.at[i])
-            listener_remove(core, core->listeners.at[i]);
+    for (uint32_t i = 0; i < core->state.header->listener_limit; i++)
+        if (listener_at(core, i))
+            listener_remove(core, listener_at(core, i));
     server->core_ = NULL;
     server->sock_fd = server->shm_fd = -1;
     core_free(core);

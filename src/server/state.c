@@ -5,6 +5,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define PAGE_SIZE_MAX ((size_t)65536) /* of any Linux that we know */
 
@@ -21,41 +23,100 @@ static size_t reserve(size_t *end, size_t n, size_t each)
     return offset;
 }
 
-int state_new(State *state, uint32_t max_clients, uint32_t max_vectors)
+/* Where the parts are in a mapping at `base`. Gives its size. */
+static size_t lay_out(State *state, char *base, uint32_t max_clients, uint32_t max_vectors)
 {
     size_t end = 0;
     size_t tiles = ((size_t)max_clients + VIEW_TILE_CLIENTS - 1) / VIEW_TILE_CLIENTS *
                    (WIRE_N_IDS / VIEW_TILE_IDS);
-    size_t header = reserve(&end, 1, sizeof(StateHeader));
-    size_t slots = reserve(&end, BITMAP_WORDS(max_clients), sizeof(uint64_t));
-    size_t connected = reserve(&end, BITMAP_WORDS(max_clients), sizeof(uint64_t));
-    size_t clients = reserve(&end, max_clients, sizeof(Client));
-    size_t eventfds = reserve(&end, (size_t)max_clients * max_vectors, sizeof(int32_t));
-    size_t present = reserve(&end, BITMAP_WORDS(WIRE_N_IDS), sizeof(uint64_t));
-    size_t holders = reserve(&end, WIRE_N_IDS, sizeof(uint32_t));
-    size_t changes = reserve(&end, STATE_N_CHANGES, sizeof(uint32_t));
-    size_t views = reserve(&end, tiles, VIEW_TILE_WORDS * sizeof(ViewWord));
-    char *base = sys.mmap(NULL, end, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t words = BITMAP_WORDS(max_clients), ids = WIRE_N_IDS;
+
+#define PART(name, n) state->name = (void *)(base + reserve(&end, n, sizeof(*state->name)))
+    PART(header, 1);
+    PART(slots, words);
+    PART(connected, words);
+    PART(clients, max_clients);
+    PART(listeners, LISTENERS_MAX);
+    PART(batch, 1);
+    PART(eventfds, (size_t)max_clients * max_vectors);
+    PART(present, BITMAP_WORDS(ids));
+    PART(holders, ids);
+    PART(changes, STATE_N_CHANGES);
+    PART(views, tiles * VIEW_TILE_WORDS);
+#undef PART
+    state->base = base;
+    state->size = end;
+    return end;
+}
+
+static int map(State *state, int fd, size_t size, uint32_t max_clients, uint32_t max_vectors)
+{
+    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
+    char *base = sys.mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
 
     if (base == MAP_FAILED)
-        return -ENOMEM;
-    *state = (State){
-        .base = base,
-        .size = end,
-        .header = (StateHeader *)(void *)(base + header),
-        .slots = (uint64_t *)(void *)(base + slots),
-        .connected = (uint64_t *)(void *)(base + connected),
-        .clients = (Client *)(void *)(base + clients),
-        .eventfds = (int32_t *)(void *)(base + eventfds),
-        .present = (uint64_t *)(void *)(base + present),
-        .holders = (uint32_t *)(void *)(base + holders),
-        .changes = (uint32_t *)(void *)(base + changes),
-        .views = (ViewWord *)(void *)(base + views),
-    };
-    state->header->max_clients = max_clients;
-    state->header->max_vectors = max_vectors;
+        return -errno;
+    (void)lay_out(state, base, max_clients, max_vectors);
     return 0;
+}
+
+int state_new(State *state, int fd, uint32_t max_clients, uint32_t max_vectors)
+{
+    size_t size = lay_out(state, NULL, max_clients, max_vectors);
+    int r = fd >= 0 && sys.ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+
+    *state = (State){0};
+    if (r < 0 || (r = map(state, fd, size, max_clients, max_vectors)) < 0)
+        return r;
+    *state->header = (StateHeader){
+        .version = STATE_VERSION,
+        .client_size = sizeof(Client),
+        .listener_size = sizeof(Listener),
+        .batch_size = sizeof(StateBatch),
+        .size = size,
+        .max_clients = max_clients,
+        .max_vectors = max_vectors,
+    };
+    fdpass_batch_init(&state->batch->messages);
+    state_barrier();
+    state->header->magic = STATE_MAGIC;
+    return 0;
+}
+
+/* Whether what a file holds can be a state of ours, by its header. */
+static int check_header(const StateHeader *header, uint64_t file_size)
+{
+    State parts;
+
+    if (header->magic != STATE_MAGIC || header->version != STATE_VERSION)
+        return -EPROTO;
+    if (header->client_size != sizeof(Client) || header->listener_size != sizeof(Listener) ||
+        header->batch_size != sizeof(StateBatch) || header->size != file_size ||
+        header->max_clients == 0 || header->max_clients > STATE_MAX_CLIENTS ||
+        header->max_vectors == 0 || header->max_vectors > WIRE_MAX_VECTORS ||
+        lay_out(&parts, NULL, header->max_clients, header->max_vectors) != file_size ||
+        header->slot_limit > header->max_clients || header->listener_limit > LISTENERS_MAX ||
+        header->id_limit > WIRE_N_IDS)
+        return -EBADMSG;
+    return 0;
+}
+
+int state_open(State *state, int fd)
+{
+    StateHeader header;
+    struct stat file;
+    ssize_t n = pread(fd, &header, sizeof(header), 0);
+    int r;
+
+    *state = (State){0};
+    if (n < 0 || fstat(fd, &file) < 0)
+        return -errno;
+    if (n == 0)
+        return -ENODATA;
+    if (n < (ssize_t)sizeof(header))
+        return -EPROTO;
+    r = check_header(&header, (uint64_t)file.st_size);
+    return r < 0 ? r : map(state, fd, header.size, header.max_clients, header.max_vectors);
 }
 
 void state_free(State *state)
@@ -86,6 +147,8 @@ uint32_t state_take_slot(State *state)
     state->clients[slot] = (Client){.sock_fd = -1, .id = STATE_NO_ID};
     state_reset_progress(&state->clients[slot]);
     bitmap_set(state->slots, slot);
+    if (slot >= state->header->slot_limit)
+        state->header->slot_limit = slot + 1;
     state->header->n_clients++;
     return slot;
 }
@@ -93,6 +156,8 @@ uint32_t state_take_slot(State *state)
 void state_drop_slot(State *state, uint32_t slot)
 {
     assert(bitmap_test(state->slots, slot));
+    state->clients[slot].in_use = false;
+    state_barrier();
     bitmap_clear(state->slots, slot);
     state->header->n_clients--;
 }

@@ -5,13 +5,22 @@
  * has been told (its view, view.h), and the latest changes. The server works on it in place. What
  * else it keeps (counters, sets, lists) follows from this and is built anew from it.
  *
+ * The mapping can be of a memfd, which survives the process. Whatever instruction the process is
+ * killed at, the state is whole: a client is there once `in_use` says so, which is stored last, and
+ * gone once it does not, which is stored first; what a batch has sent is known from the record of
+ * it. What follows from the rest (the sets of slots, who is present, the list of changes) is in the
+ * mapping for its size only: it is made anew by whoever comes next (recover.h).
+ *
  * The mapping is laid out for the most clients that there can be, and pages that nobody touched
  * cost nothing: slots are given out lowest first, and views lie in tiles of one page, so that what
  * is resident grows with the clients and IDs in use.
  */
 #pragma once
 
+#include "ivshmem-server.h"
+#include "server/listener.h"
 #include "util/bitmap.h"
+#include "util/fdpass.h"
 #include "wire/message.h"
 
 #include <stdbool.h>
@@ -19,9 +28,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define STATE_N_CHANGES 4096 /* latest changes of the world, a power of two; 16 KiB */
-#define STATE_NO_SLOT   UINT32_MAX
-#define STATE_NO_ID     -1
+#define STATE_MAX_CLIENTS 65536
+#define STATE_N_CHANGES   4096 /* latest changes of the world, a power of two; 16 KiB */
+#define STATE_NO_SLOT     UINT32_MAX
+#define STATE_NO_ID       -1
 
 /* A tile of the views: one page of 16-byte words, 16 of them a client. */
 #define VIEW_TILE_CLIENTS 16
@@ -34,8 +44,46 @@ typedef struct ViewWord {
     uint64_t spent;
 } ViewWord;
 
+typedef enum StepKind {
+    STEP_HELLO,     /* n: 0 version, 1 own ID, 2 memory */
+    STEP_VECTOR,    /* vector n of the ID */
+    STEP_DEPARTURE, /* of the ID; n: how many of its vectors had been sent, 0 if all */
+    STEP_OWN,       /* its own vector n */
+} StepKind;
+
+/** What one message to a client says. */
+typedef struct Step {
+    StepKind kind;
+    uint32_t id;
+    uint32_t n;
+} Step;
+
+/** Where the search for a client's news stood when a plan was begun. */
+typedef struct PlanMark {
+    uint32_t scan;
+    uint64_t seen;
+} PlanMark;
+
+typedef enum BatchPhase {
+    BATCH_IDLE,
+    BATCH_PLANNING, /* its steps are recorded and entered one after the other; none is sent */
+    BATCH_SENDING,  /* its first steps may have been sent: those whose msg_len is set */
+} BatchPhase;
+
+/** The batch that is on its way to one client. */
+typedef struct StateBatch {
+    BatchPhase phase;
+    uint32_t slot;
+    uint32_t n; /* steps */
+    PlanMark mark;
+    Step steps[FDPASS_BATCH_MAX];
+    FdpassBatch
+        messages; /* of the process that made it: to another, only each msg_len says something */
+} StateBatch;
+
 /** A client: its connection, who it is, and how far it has been told of the world. */
 typedef struct Client {
+    bool in_use;           /* the slot counts: set last, cleared first */
     int32_t sock_fd;       /* -1: nobody is connected */
     int32_t id;            /* STATE_NO_ID: no peer sees it */
     uint32_t n_vectors;    /* its own */
@@ -62,12 +110,22 @@ typedef struct Client {
 #define CLIENT_OBSERVER_ID WIRE_MAX_ID /* what observers are told as their own */
 #define CLIENT_SCANNED     UINT32_MAX
 
+#define STATE_MAGIC   UINT64_C(0x746174736d687669) /* "ivhmstat" */
+#define STATE_VERSION 1
+
 typedef struct StateHeader {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t client_size, listener_size, batch_size; /* what this version's records take */
+    uint64_t size;                                   /* of the mapping */
     uint32_t max_clients;
     uint32_t max_vectors;
-    uint32_t id_limit;  /* every ID that was ever present is below */
-    uint32_t n_clients; /* slots in use */
-    uint64_t n_changes; /* of the world, ever */
+    uint32_t id_limit;       /* every ID that was ever present is below */
+    uint32_t n_clients;      /* slots in use */
+    uint32_t slot_limit;     /* every slot that was ever used is below */
+    uint32_t listener_limit; /* and every listener */
+    uint64_t n_changes;      /* of the world, ever */
+    IvshmemServerStats stats;
 } StateHeader;
 
 /** The mapping and where its parts are. */
@@ -78,19 +136,30 @@ typedef struct State {
     uint64_t *slots;     /* set of slots in use, max_clients bits */
     uint64_t *connected; /* set of slots that have a connection */
     Client *clients;     /* [max_clients] */
-    int32_t *eventfds;   /* [max_clients][max_vectors], of the ID that the client holds */
-    uint64_t *present;   /* set of IDs that somebody holds */
-    uint32_t *holders;   /* [WIRE_N_IDS]: slot, if the ID is present */
-    uint32_t *changes;   /* [STATE_N_CHANGES]: ID, of change number n at n % STATE_N_CHANGES */
-    ViewWord *views;     /* tiles, see view_word() */
+    Listener *listeners; /* [LISTENERS_MAX] */
+    StateBatch *batch;
+    int32_t *eventfds; /* [max_clients][max_vectors], of the ID that the client holds */
+    uint64_t *present; /* set of IDs that somebody holds */
+    uint32_t *holders; /* [WIRE_N_IDS]: slot, if the ID is present */
+    uint32_t *changes; /* [STATE_N_CHANGES]: ID, of change number n at n % STATE_N_CHANGES */
+    ViewWord *views;   /* tiles, see view_word() */
 } State;
 
 /**
- * Maps an empty state.
+ * Maps an empty state: of a file if there is one, so that it survives, else of memory.
  *
- * @return 0 or -ENOMEM
+ * @param fd  a memfd, which is given its size; borrowed; -1: none
+ * @return 0 or a negative errno
  */
-int state_new(State *state, uint32_t max_clients, uint32_t max_vectors);
+int state_new(State *state, int fd, uint32_t max_clients, uint32_t max_vectors);
+
+/**
+ * Maps the state that a memfd holds.
+ *
+ * @return 0; -ENODATA if it is empty, -EPROTO if it is not a state, or another version's, -EBADMSG
+ * if it is damaged, or what mmap fails with
+ */
+int state_open(State *state, int fd);
 
 /** Takes a state that is all zero, too. Closes no descriptor. */
 void state_free(State *state);
@@ -98,8 +167,17 @@ void state_free(State *state);
 /** The client in the slot is as one that has been told nothing. */
 void state_reset_progress(Client *client);
 
-/** The lowest free slot, now in use with an empty client, or STATE_NO_SLOT. */
+/** The lowest free slot, now taken with an empty client that does not count yet, or STATE_NO_SLOT.
+ */
 uint32_t state_take_slot(State *state);
+
+/** Keeps the compiler from moving stores across: what stands before is stored before what follows,
+ *  for a process that is killed in between. (The next one runs afterwards: the processor's order
+ *  does not matter.) */
+static inline void state_barrier(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
 void state_drop_slot(State *state, uint32_t slot);
 
 /** The eventfds of the client in a slot. */

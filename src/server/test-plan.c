@@ -17,7 +17,7 @@ static int setup(void **out)
 {
     static Fixture fixture;
 
-    assert_int_equal(state_new(&fixture.state, MAX_CLIENTS, N_VECTORS), 0);
+    assert_int_equal(state_new(&fixture.state, -1, MAX_CLIENTS, N_VECTORS), 0);
     assert_int_equal(ids_new(&fixture.ids, WIRE_N_IDS), 0);
     *out = &fixture;
     return 0;
@@ -60,7 +60,8 @@ static void expect(Fixture *fixture, uint32_t slot, StepKind kind, uint32_t id, 
 {
     Step step;
 
-    assert_true(plan_step(&fixture->state, &fixture->ids, slot, &step));
+    assert_true(plan_find(&fixture->state, slot, &step));
+    plan_enter(&fixture->state, &fixture->ids, slot, &step);
     assert_int_equal(step.kind, kind);
     assert_int_equal(step.n, n);
     if (kind == STEP_VECTOR || kind == STEP_DEPARTURE)
@@ -89,7 +90,7 @@ static void expect_nothing(Fixture *fixture, uint32_t slot)
 {
     Step step;
 
-    assert_false(plan_step(&fixture->state, &fixture->ids, slot, &step));
+    assert_false(plan_find(&fixture->state, slot, &step));
     assert_false(plan_has_news(&fixture->state, slot));
 }
 
@@ -181,8 +182,8 @@ static void test_take_back(void **state)
         unsigned n = 0;
 
         mark = plan_mark(&fixture->state, a);
-        while (plan_step(&fixture->state, &fixture->ids, a, &steps[n]))
-            n++;
+        while (plan_find(&fixture->state, a, &steps[n]))
+            plan_enter(&fixture->state, &fixture->ids, a, &steps[n++]);
         assert_int_equal(n, 3);
         plan_take_back(&fixture->state, &fixture->ids, a, mark, steps, n);
     }

@@ -41,8 +41,12 @@ void view_tell(State *state, Ids *ids, uint32_t slot, uint32_t id)
 
 void view_untell(State *state, Ids *ids, uint32_t slot, uint32_t id)
 {
-    view_word(state, slot, id)->told &= ~(UINT64_C(1) << (id % 64));
-    ids_forget(ids, id);
+    ViewWord *word = view_word(state, slot, id);
+    uint64_t bit = UINT64_C(1) << (id % 64);
+
+    if (word->told & bit)
+        ids_forget(ids, id);
+    word->told &= ~bit;
 }
 
 void view_spend(State *state, uint32_t slot, uint32_t id)

@@ -38,6 +38,7 @@ void fdpass_batch_add(FdpassBatch *batch, const uint8_t bytes[static FDPASS_MESS
         header->msg_control = NULL;
         header->msg_controllen = 0;
     }
+    batch->headers[batch->n].msg_len = 0; /* how many the kernel took can be seen from these */
     batch->n++;
 }
 
