@@ -57,10 +57,13 @@ class Host:
         return self
 
     def __exit__(self, *_):
-        self._process.kill()
-        self._process.wait(TIMEOUT)
         self._process.stdin.close()
-        self._process.stdout.close()
+        try:
+            self._process.wait(TIMEOUT)  # so that it removes its object
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
 
     def line(self):
         """The next line that it prints."""
