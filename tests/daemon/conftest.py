@@ -3,12 +3,14 @@
 
 import contextlib
 import ctypes
+import os
 import pathlib
 import shutil
 import tempfile
 
 import pytest
 from place import Place, end
+from serve import eventually
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -20,6 +22,7 @@ def fixture_place(stack):
     assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ivshmem-daemon-"))
     stack.callback(libc.prctl, PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    stack.callback(eventually, has_no_children, what="the end of all that was started")
     stack.callback(shutil.rmtree, folder)
     place = Place(folder, stack)
     yield place
@@ -29,3 +32,13 @@ def fixture_place(stack):
     if place.pidfile.is_file():
         with contextlib.suppress(ValueError):
             end(place.daemon_pid())
+
+
+def has_no_children():
+    """Takes the status of those that have ended: daemons that refused, whose parent did not wait."""
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return True
+    return False

@@ -88,8 +88,12 @@ class Server:
         return self.start()
 
     def __exit__(self, *_):
-        self.stop()
-        self._folder.cleanup()
+        try:
+            self.stop()
+        finally:
+            # What a server leaves that was killed.
+            pathlib.Path("/dev/shm", self.name).unlink(missing_ok=True)
+            self._folder.cleanup()
 
     def start(self):
         """Starts it and waits until it accepts connections."""
