@@ -67,18 +67,24 @@ def test_library_manual_explains_every_function(library):
     assert explained >= set(declared(library))
 
 
-def test_server_manual_has_all_that_can_be_told():
+@pytest.mark.parametrize(("struct", "section"), [
+    ("IvshmemServerConfig", "Configuration"), ("IvshmemServerListenerConfig", "Listeners")])
+def test_server_manual_has_all_that_can_be_told(struct, section):
+    header = re.sub(r"/\*.*?\*/", "", read(TREE / "include/ivshmem-server.h"), flags=re.DOTALL)
+    members = re.search(rf"typedef struct {struct} \{{(.*?)^\}} {struct};", header,
+                        re.DOTALL | re.MULTILINE)[1]
+    fields = re.findall(r"(?:\(\*)?\b(\w+)(?:\)\([^;]*\))?;", members)
+    assert {"unix_sock_path", "backlog", "n_vectors"} <= set(fields)
+    settings = re.split(r"^\.S[hs] ", page_of("server").split(f".Ss {section}\n")[1],
+                        flags=re.MULTILINE)[0]
+    items = " ".join(re.findall(r"^\.It F[an] (.*)$", settings, re.MULTILINE))
+    assert set(fields) <= set(re.findall(r"\w+", items))
+
+
+def test_server_manual_has_all_constants():
     header = read(TREE / "include/ivshmem-server.h")
-    struct = re.search(r"typedef struct IvshmemServerConfig \{(.*?)^\} IvshmemServerConfig;", header,
-                       re.DOTALL | re.MULTILINE)[1]
-    struct = re.sub(r"/\*.*?\*/", "", struct, flags=re.DOTALL)
-    fields = re.findall(r"(?:\(\*)?\b(\w+)(?:\)\([^;]*\))?;", struct)
-    assert {"unix_sock_path", "admit", "client_refused", "n_ids"} <= set(fields)
-    settings = page_of("server").split(".Ss Configuration\n")[1].split(".Sh ")[0]
-    named = set(re.findall(r"\w+", " ".join(re.findall(r"^\.It F[an] (.*)$", settings, re.MULTILINE))))
-    assert set(fields) <= named
     values = set(re.findall(r"\bIVSHMEM_SERVER_(?:MEMORY|REFUSED|ADMIT|REFUSE)\w*\b", header))
-    assert values <= set(re.findall(r"^\.Dv (IVSHMEM\w+)", settings, re.MULTILINE))
+    assert values <= set(re.findall(r"^\.Dv (IVSHMEM\w+)", page_of("server"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
