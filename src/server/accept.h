@@ -13,8 +13,6 @@
 
 #define ACCEPT_TURN 32 /* connections in a turn of the loop */
 
-#define ACCEPT_TURN 32 /* connections in a turn of the loop */
-
 struct ServerCore;
 struct Listener;
 
