@@ -3,8 +3,9 @@
  * bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst]
  *
  * What it costs the server to bring clients up one after the other, and what the same messages cost
- * a bare loop. For each round it prints a line with the CPU time of both (user and system, ns).
- * With `burst` it compares the server with itself: all clients connect at once, or one by one.
+ * a bare loop. Both are there at the same time and take turns: one client here, one client there.
+ * For each round it prints a line with the CPU time of both (user and system, ns). With `burst` it
+ * compares the server with itself: all clients connect at once, or one by one.
  *
  * The messages: each newcomer gets the version, its ID, the memory, every peer's vectors and its
  * own; everybody who is there gets the newcomer's vectors. Both sides send them to the same reader
@@ -36,6 +37,15 @@ typedef struct Plan {
     unsigned n_clients, n_vectors;
 } Plan;
 
+/* The server or the floor, with its clients. */
+typedef struct Side {
+    BenchServer server; /* only the process, if it is the floor */
+    int control;        /* a byte asks the floor for a client; -1: it is the server */
+    int *socks;
+    Reader reader;
+    int64_t used; /* CPU time before the first client */
+} Side;
+
 static void expect(Reader *reader, const Plan *plan, unsigned n_clients)
 {
     uint64_t wanted = reader_expected(n_clients, plan->n_vectors);
@@ -58,32 +68,6 @@ static int *new_fds(size_t n)
     if (!fds)
         die("calloc");
     return fds;
-}
-
-static int64_t measure_server(const Plan *plan, bool burst)
-{
-    BenchServer server;
-    Reader reader;
-    int *socks = new_fds(plan->n_clients);
-    int64_t used;
-
-    bench_server_start(&server, plan->program, plan->n_vectors, 0);
-    reader_init(&reader, true);
-    used = cpu_ns(server.pid);
-    for (unsigned i = 0; i < plan->n_clients; i++) {
-        socks[i] = bench_connect(server.path);
-        if (socks[i] < 0)
-            die("the server has gone");
-        reader_add(&reader, socks[i]);
-        if (!burst)
-            expect(&reader, plan, i + 1);
-    }
-    expect(&reader, plan, plan->n_clients);
-    used = cpu_ns_settled(server.pid) - used;
-    bench_server_stop(&server);
-    reader_free(&reader);
-    close_all(socks, plan->n_clients);
-    return used;
 }
 
 /* Appends one ID's vectors and sends each full batch. */
@@ -152,54 +136,123 @@ __attribute__((noreturn)) static void run_floor(const Plan *plan, const int *soc
     _exit(EXIT_SUCCESS);
 }
 
-static pid_t start_floor(const Plan *plan, int *socks, int *control)
+static Side *new_side(const Plan *plan)
 {
+    Side *side = calloc(1, sizeof(*side));
+
+    if (!side)
+        die("calloc");
+    side->socks = new_fds(plan->n_clients);
+    side->control = -1;
+    reader_init(&side->reader, true);
+    return side;
+}
+
+static Side *start_server(const Plan *plan)
+{
+    Side *side = new_side(plan);
+
+    bench_server_start(&side->server, plan->program, plan->n_vectors, 0);
+    side->used = cpu_ns(side->server.pid);
+    return side;
+}
+
+static Side *start_floor(const Plan *plan)
+{
+    Side *side = new_side(plan);
     int *theirs = new_fds(plan->n_clients), pair[2], controls[2];
-    pid_t pid;
     char byte;
 
     make_pair(controls);
     for (unsigned i = 0; i < plan->n_clients; i++) {
         make_pair(pair);
-        socks[i] = pair[0];
+        side->socks[i] = pair[0];
         theirs[i] = pair[1];
     }
-    pid = start_child();
-    if (pid == 0) {
+    side->server.pid = start_child();
+    if (side->server.pid == 0) {
         for (unsigned i = 0; i < plan->n_clients; i++)
-            (void)close(socks[i]);
+            (void)close(side->socks[i]);
         (void)close(controls[0]);
         run_floor(plan, theirs, controls[1]);
     }
     (void)close(controls[1]);
     close_all(theirs, plan->n_clients);
-    if (read(controls[0], &byte, 1) != 1)
+    side->control = controls[0];
+    if (read(side->control, &byte, 1) != 1)
         die("the floor has not started");
-    *control = controls[0];
-    return pid;
+    side->used = cpu_ns_settled(side->server.pid);
+    return side;
 }
 
-static int64_t measure_floor(const Plan *plan)
+/* Has one more client come, client number i. */
+static void come(Side *side, unsigned i)
 {
-    int *socks = new_fds(plan->n_clients), control;
-    pid_t pid = start_floor(plan, socks, &control);
-    Reader reader;
-    int64_t used;
-
-    reader_init(&reader, true);
-    used = cpu_ns_settled(pid);
-    for (unsigned i = 0; i < plan->n_clients; i++) {
-        reader_add(&reader, socks[i]);
-        if (write(control, "", 1) != 1)
+    if (side->control >= 0) {
+        if (write(side->control, "", 1) != 1)
             die("the floor has gone");
-        expect(&reader, plan, i + 1);
+    } else {
+        side->socks[i] = bench_connect(side->server.path);
+        if (side->socks[i] < 0)
+            die("the server has gone");
     }
-    used = cpu_ns_settled(pid) - used;
-    stop_child(pid);
-    reader_free(&reader);
-    (void)close(control);
-    close_all(socks, plan->n_clients);
+    reader_add(&side->reader, side->socks[i]);
+}
+
+/* Ends it. Gives the CPU time that it has used since it was started. */
+static int64_t stop(Side *side, const Plan *plan)
+{
+    int64_t used = cpu_ns_settled(side->server.pid) - side->used;
+
+    if (side->control >= 0)
+        stop_child(side->server.pid);
+    else
+        bench_server_stop(&side->server);
+    if (side->control >= 0)
+        (void)close(side->control);
+    reader_free(&side->reader);
+    close_all(side->socks, plan->n_clients);
+    free(side);
     return used;
+}
+
+static void print(const Plan *plan, int64_t server, const char *other, int64_t used)
+{
+    (void)printf("{\"server\": %" PRId64 ", \"%s\": %" PRId64 ", \"messages\": %" PRIu64 "}\n",
+                 server, other, used, reader_expected(plan->n_clients, plan->n_vectors));
+    (void)fflush(stdout);
+}
+
+/* One client at a time, to each side in turn; who begins changes. */
+static void measure(const Plan *plan)
+{
+    Side *sides[2] = {start_floor(plan), NULL};
+    int64_t floor;
+
+    sides[1] = start_server(plan);
+    for (unsigned i = 0; i < plan->n_clients; i++) {
+        for (unsigned turn = 0; turn < 2; turn++) {
+            Side *side = sides[(i + turn) % 2];
+
+            come(side, i);
+            expect(&side->reader, plan, i + 1);
+        }
+    }
+    floor = stop(sides[0], plan);
+    print(plan, stop(sides[1], plan), "floor", floor);
+}
+
+static int64_t measure_server(const Plan *plan, bool burst)
+{
+    Side *side = start_server(plan);
+
+    for (unsigned i = 0; i < plan->n_clients; i++) {
+        come(side, i);
+        if (!burst)
+            expect(&side->reader, plan, i + 1);
+    }
+    expect(&side->reader, plan, plan->n_clients);
+    return stop(side, plan);
 }
 
 int main(int argc, char **argv)
@@ -216,13 +269,13 @@ int main(int argc, char **argv)
     n_rounds = (unsigned)argument(argv[4], 1, 1000);
     raise_fd_limit();
     for (unsigned i = 0; i < n_rounds; i++) {
-        int64_t server = measure_server(&plan, burst);
-        int64_t other = burst ? measure_server(&plan, false) : measure_floor(&plan);
+        if (burst) {
+            int64_t at_once = measure_server(&plan, true);
 
-        (void)printf("{\"server\": %" PRId64 ", \"%s\": %" PRId64 ", \"messages\": %" PRIu64 "}\n",
-                     server, burst ? "one_by_one" : "floor", other,
-                     reader_expected(plan.n_clients, plan.n_vectors));
-        (void)fflush(stdout);
+            print(&plan, at_once, "one_by_one", measure_server(&plan, false));
+        } else {
+            measure(&plan);
+        }
     }
     return EXIT_SUCCESS;
 }
