@@ -15,25 +15,22 @@
  * The clients of both are read by processes with the same loop, which let the kernel drop the
  * descriptors: reading costs more than sending, and the senders are to be what is busy.
  */
+#include "accept-floor.h"
 #include "common.h"
 #include "reader.h"
 #include "send.h"
 #include "server.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define PATIENCE  (120 * NS_PER_S)
 #define STEP_NS   (NS_PER_S / 200) /* 5 ms */
 #define N_STAYING 10               /* newcomers that are there at a time */
+#define PHASE     100              /* samples, after which server and floor change places */
 
 typedef struct Plan {
     const char *program;
@@ -89,8 +86,8 @@ static int come(const char *path, int64_t *took)
     return sock;
 }
 
-/* Newcomers come and go, as many as there are samples to take. */
-static void sample(const Plan *plan, const char *path, int64_t *samples)
+/* Newcomers come and go. */
+static void sample(const Plan *plan, const char *path, int64_t *samples, unsigned n_samples)
 {
     int staying[N_STAYING];
     unsigned n_staying = plan->loaded ? N_STAYING : 1;
@@ -98,7 +95,7 @@ static void sample(const Plan *plan, const char *path, int64_t *samples)
 
     for (unsigned i = 0; i < N_STAYING; i++)
         staying[i] = -1;
-    for (unsigned i = 0; i < plan->n_samples; i++) {
+    for (unsigned i = 0; i < n_samples; i++) {
         int *place = &staying[i % n_staying];
 
         if (*place >= 0)
@@ -146,62 +143,7 @@ __attribute__((noreturn)) static void read_for_ever(const Plan *plan, int *socks
         (void)reader_until(&reader, UINT64_MAX, PATIENCE);
 }
 
-/* The floor's fan-out. Never ends by itself. */
-__attribute__((noreturn)) static void fan_out(const Plan *plan, const int *socks)
-{
-    static Sender sender;
-    int doorbell = eventfd(0, EFD_CLOEXEC);
-
-    sender_init(&sender);
-    for (unsigned i = 0; i < plan->n_vectors && i < SEND_BATCH; i++)
-        sender_add(&sender, 1, doorbell);
-    for (;;)
-        for (unsigned i = plan->n_silent; i < plan->n_clients; i++)
-            sender_send(&sender, socks[i]);
-}
-
-/* The floor's accept loop. Never ends by itself. */
-__attribute__((noreturn)) static void accept_and_send(int listener)
-{
-    static Sender sender;
-    int memory = memfd_create("bench", MFD_CLOEXEC);
-    int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
-
-    sender_init(&sender);
-    sender_add(&sender, 0, -1);
-    sender_add(&sender, 0, -1);
-    sender_add(&sender, -1, memory);
-    if (memory < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event) < 0)
-        die("the floor cannot start");
-    while (epoll_wait(epoll_fd, &event, 1, -1) == 1) {
-        int sock = event.data.fd;
-
-        if (sock != listener) {
-            (void)close(sock);
-            continue;
-        }
-        sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        sender_send(&sender, sock);
-        event = (struct epoll_event){.events = EPOLLIN, .data.fd = sock};
-        if (sock < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, sock, &event) < 0)
-            die("the floor cannot accept");
-    }
-    die("the floor has ended");
-}
-
-static int listen_at(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    if (bind(sock, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(sock, 100) < 0)
-        die("cannot listen at %s", path);
-    return sock;
-}
-
-static void measure_floor(const Plan *plan, int64_t *samples)
+static void measure_floor(const Plan *plan, int64_t *samples, unsigned n_samples)
 {
     BenchServer floor;
     pid_t reader = 0, sender = 0;
@@ -212,10 +154,10 @@ static void measure_floor(const Plan *plan, int64_t *samples)
         die("calloc");
     theirs = ours + plan->n_clients;
     bench_server_make_folder(&floor);
-    listener = listen_at(floor.path);
+    listener = floor_listen(floor.path);
     floor.pid = start_child();
     if (floor.pid == 0)
-        accept_and_send(listener);
+        floor_accept(listener);
     (void)close(listener);
     make_pair(ready);
     if (plan->loaded) {
@@ -229,9 +171,10 @@ static void measure_floor(const Plan *plan, int64_t *samples)
         if ((reader = start_child()) == 0)
             read_for_ever(plan, ours, NULL, ready[1]);
         if ((sender = start_child()) == 0)
-            fan_out(plan, theirs);
+            floor_fan_out(theirs + plan->n_silent, plan->n_clients - plan->n_silent,
+                          plan->n_vectors);
     }
-    sample(plan, floor.path, samples);
+    sample(plan, floor.path, samples, n_samples);
     stop_child(sender);
     stop_child(reader);
     bench_server_stop(&floor);
@@ -242,14 +185,61 @@ static void measure_floor(const Plan *plan, int64_t *samples)
     free(ours);
 }
 
+static void measure_server(const Plan *plan, const BenchServer *server, int64_t *samples,
+                           unsigned n_samples, double *busy)
+{
+    int64_t used = cpu_ns_settled(server->pid), began = now_ns();
+
+    sample(plan, server->path, samples, n_samples);
+    *busy = (double)(cpu_ns(server->pid) - used) / (double)(now_ns() - began);
+}
+
+/* One round: server and floor by turns, a phase each. */
+static void measure(const Plan *plan, const BenchServer *server, int64_t *samples)
+{
+    int64_t *floors = samples + plan->n_samples;
+    double busy = 0;
+
+    for (unsigned done = 0; done < plan->n_samples; done += PHASE) {
+        unsigned n = plan->n_samples - done < PHASE ? plan->n_samples - done : PHASE;
+
+        measure_server(plan, server, samples + done, n, &busy);
+        measure_floor(plan, floors + done, n);
+    }
+    (void)printf("{");
+    print_percentiles("server", samples, plan->n_samples);
+    (void)printf(", ");
+    print_percentiles("floor", floors, plan->n_samples);
+    (void)printf(", \"busy\": %.3f}\n", busy);
+    (void)fflush(stdout);
+}
+
+static pid_t start_clients(const Plan *plan, const BenchServer *server)
+{
+    int *socks = calloc(plan->n_clients + 1, sizeof(*socks)), ready[2];
+    pid_t reader;
+    char byte;
+
+    if (!socks)
+        die("calloc");
+    make_pair(ready);
+    reader = start_child();
+    if (reader == 0)
+        read_for_ever(plan, socks, server->path, ready[1]);
+    (void)close(ready[1]);
+    if (read(ready[0], &byte, 1) != 1)
+        die("the clients have gone");
+    (void)close(ready[0]);
+    free(socks);
+    return reader;
+}
+
 int main(int argc, char **argv)
 {
     Plan plan;
     BenchServer server;
-    pid_t reader;
+    pid_t clients;
     int64_t *samples;
-    int ready[2], *socks;
-    char byte;
 
     if (argc != 8)
         die("usage: bench-latency SERVER CLIENTS SILENT VECTORS LOADED SAMPLES ROUNDS");
@@ -259,35 +249,16 @@ int main(int argc, char **argv)
     plan.n_vectors = (unsigned)argument(argv[4], 1, SEND_BATCH);
     plan.loaded = argument(argv[5], 0, 1) == 1;
     plan.n_samples = (unsigned)argument(argv[6], 1, 1000000);
-    samples = calloc(plan.n_samples, sizeof(*samples));
-    socks = calloc(plan.n_clients + 1, sizeof(*socks));
-    if (!samples || !socks)
+    samples = calloc(2 * (size_t)plan.n_samples, sizeof(*samples));
+    if (!samples)
         die("calloc");
     raise_fd_limit();
-
     bench_server_start(&server, plan.program, plan.n_vectors, 0);
-    make_pair(ready);
-    if ((reader = start_child()) == 0)
-        read_for_ever(&plan, socks, server.path, ready[1]);
-    (void)close(ready[1]);
-    if (read(ready[0], &byte, 1) != 1)
-        die("the clients have gone");
-    for (int64_t left = argument(argv[7], 1, 1000); left > 0; left--) {
-        int64_t used, began;
-
-        used = cpu_ns_settled(server.pid);
-        began = now_ns();
-        sample(&plan, server.path, samples);
-        used = (cpu_ns(server.pid) - used) * 1000 / (now_ns() - began);
-        (void)printf("{");
-        print_percentiles("server", samples, plan.n_samples);
-        measure_floor(&plan, samples);
-        (void)printf(", ");
-        print_percentiles("floor", samples, plan.n_samples);
-        (void)printf(", \"busy\": %.3f}\n", (double)used / 1000);
-        (void)fflush(stdout);
-    }
-    stop_child(reader);
+    clients = start_clients(&plan, &server);
+    for (int64_t left = argument(argv[7], 1, 1000); left > 0; left--)
+        measure(&plan, &server, samples);
+    stop_child(clients);
     bench_server_stop(&server);
+    free(samples);
     return EXIT_SUCCESS;
 }

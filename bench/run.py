@@ -98,7 +98,7 @@ def burst(quick):
 
 def latency(quick):
     """time from connect to the memory, idle and while others come and go"""
-    count, samples, rounds = (50, 50, 2) if quick else (1000, 1000, 5)
+    count, samples, rounds = (50, 50, 2) if quick else (1000, 500, 5)
     idle = 20 if quick else 200
     curve = [10, 25] if quick else [50, 200, 500]
     rows, points = [], []
