@@ -145,8 +145,11 @@ typedef struct IvshmemServerConfig {
     unsigned n_vectors;      /**< per client, 1 to IVSHMEM_SERVER_MAX_VECTORS */
     bool verbose;            /**< lines on standard output, unless `log` is set */
 
-    unsigned n_ids;               /**< IDs are below this, for guests with small tables of peers;
-                                       default and most: 65536 */
+    int state_fd;   /**< a memfd of the caller's, empty, in which the server keeps what it must
+                         remember, so that another process can go on with
+                         ivshmem_server_recover(); -1 (default): none. It stays the caller's. */
+    unsigned n_ids; /**< IDs are below this, for guests with small tables of peers;
+                         default and most: 65536 */
     unsigned max_clients;         /**< 0 (default): what RLIMIT_NOFILE allows */
     unsigned max_clients_per_uid; /**< 0 (default): as many as there may be in all */
     unsigned backlog;             /**< connections that may wait for accept; default 4096 */
@@ -343,6 +346,31 @@ IVSHMEM_API unsigned ivshmem_server_pending(const IvshmemServer *server,
 
 /** The counters of a started server; all 0 while it is not started. */
 IVSHMEM_API void ivshmem_server_stats(const IvshmemServer *server, IvshmemServerStats *stats);
+
+/**
+ * Goes on after the process that served was killed, at whatever instruction: in a process that has
+ * the same descriptors (they shared their table: clone() with CLONE_FILES) and a copy of the server
+ * as it was when ivshmem_server_start() had returned, with state_fd set. No client notices.
+ *
+ * Afterwards the caller looks through its open descriptors: what is neither its own nor named by
+ * ivshmem_server_each_fd() is what the dead process was about to use. It hands each of those to
+ * ivshmem_server_adopt(), closes it if that fails, and dispatches.
+ *
+ * @return 0, -ENODATA without a state_fd, or another negative errno: the server cannot go on
+ */
+IVSHMEM_API int ivshmem_server_recover(IvshmemServer *server);
+
+/** Names each descriptor that a started server needs. */
+IVSHMEM_API void ivshmem_server_each_fd(const IvshmemServer *server,
+                                        void (*named)(void *opaque, int fd), void *opaque);
+
+/**
+ * Takes a connection that was accepted from one of the server's listeners and is no client yet.
+ *
+ * @param sock  taken over if there is no error
+ * @return 0, or -ENOENT: it is not such a connection
+ */
+IVSHMEM_API int ivshmem_server_adopt(IvshmemServer *server, int sock);
 
 /** How many clients there may be at once: the configured number or what RLIMIT_NOFILE allowed at
  *  start; 0 while the server is not started. */

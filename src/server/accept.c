@@ -154,7 +154,7 @@ static void admit(ServerCore *core, Listener *listener, int sock,
         tell_full(core, listener, who);
 }
 
-static void take_client(ServerCore *core, Listener *listener, int sock)
+void accept_take(ServerCore *core, Listener *listener, int sock)
 {
     Credentials credentials;
 
@@ -231,7 +231,7 @@ static bool accept_one(ServerCore *core, Listener *listener)
         return false;
     sock = sys.accept4(listener->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (sock >= 0) {
-        take_client(core, listener, sock);
+        accept_take(core, listener, sock);
         return true;
     }
     switch (errno) {

@@ -58,11 +58,15 @@ int flight_init(Flight *flight)
     return sent < 0 ? (int)sent : 0;
 }
 
+uint32_t flight_messages(const Flight *flight, const Client *client)
+{
+    return (outgoing(client->sock_fd) + flight->message_cost - 1) / flight->message_cost;
+}
+
 /* Sees how many of the descriptors that were sent to the client can still be unread. */
 static void refresh(Flight *flight, Client *client)
 {
-    uint32_t messages =
-        (outgoing(client->sock_fd) + flight->message_cost - 1) / flight->message_cost;
+    uint32_t messages = flight_messages(flight, client);
 
     if (messages < client->unread) {
         flight->unread -= client->unread - messages;

@@ -55,6 +55,9 @@ static inline void flight_forget(Flight *flight, Client *client)
     client->unread = 0;
 }
 
+/** How many messages the client has not read: at most these. */
+uint32_t flight_messages(const Flight *flight, const Client *client);
+
 /** Whether the client has read everything that was sent to it. */
 bool flight_is_drained(const Client *client);
 

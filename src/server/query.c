@@ -4,11 +4,13 @@
 
 #include "server/client.h"
 #include "server/core.h"
+#include "server/recover.h"
 #include "server/view.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 IvshmemServerPeer *ivshmem_server_search_peer(IvshmemServer *server, int64_t peer_id)
 {
@@ -146,4 +148,45 @@ int ivshmem_server_listener_info(const IvshmemServer *server, int listener,
                            : server->core_->state.clients[found->reserved_slot].id,
     };
     return 0;
+}
+
+int ivshmem_server_recover(IvshmemServer *server)
+{
+    int r = server->core_ && server->config_.state_fd >= 0 ? recover(server->core_) : -ENODATA;
+
+    return r < 0 ? core_fail(server, r, "cannot go on from the state: %s", strerror(-r)) : 0;
+}
+
+void ivshmem_server_each_fd(const IvshmemServer *server, void (*named)(void *opaque, int fd),
+                            void *opaque)
+{
+    const ServerCore *core = server->core_;
+    const State *state = &core->state;
+    const int own[] = {core->epoll_fd, core->wake_fd, core->reserve_fd, core->timers.fd,
+                       core->region.fd};
+    uint32_t slot;
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        named(opaque, own[i]);
+    for (uint32_t i = 0; i < state->header->listener_limit; i++) {
+        const Listener *listener = listener_at(core, i);
+
+        if (listener) {
+            named(opaque, listener->socket.fd);
+            named(opaque, listener->socket.lock_fd);
+        }
+    }
+    BITMAP_FOREACH(slot, state->slots, state->header->max_clients) {
+        const Client *client = &state->clients[slot];
+
+        if (client->sock_fd >= 0)
+            named(opaque, client->sock_fd);
+        for (uint32_t i = 0; i < client->n_vectors; i++)
+            named(opaque, state_eventfds(state, slot)[i]);
+    }
+}
+
+int ivshmem_server_adopt(IvshmemServer *server, int sock)
+{
+    return recover_adopt(server->core_, sock);
 }

@@ -64,6 +64,7 @@ void ivshmem_server_config_init(IvshmemServerConfig *config)
         .socket_mode = -1,
         .socket_uid = (uid_t)-1,
         .socket_gid = (gid_t)-1,
+        .state_fd = -1,
         .n_ids = WIRE_N_IDS,
         .backlog = DEFAULT_BACKLOG,
     };
@@ -193,7 +194,7 @@ static int core_prepare(ServerCore *core)
         return -EMFILE;
     if (wanted && wanted < most)
         most = wanted;
-    if ((r = state_new(&core->state, -1, most, server->n_vectors)) < 0 ||
+    if ((r = state_new(&core->state, server->config_.state_fd, most, server->n_vectors)) < 0 ||
         (r = ids_new(&core->ids, server->config_.n_ids)) < 0 ||
         (r = outbox_new(&core->outbox, most)) < 0)
         return r;

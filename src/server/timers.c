@@ -52,6 +52,13 @@ void timers_set(Timers *timers, TimerKind kind, int64_t due)
     arm(timers);
 }
 
+void timers_clear(Timers *timers)
+{
+    for (int i = 0; i < N_TIMERS; i++)
+        timers->due[i] = TIMER_NEVER;
+    arm(timers);
+}
+
 unsigned timers_take(Timers *timers)
 {
     int64_t now = timers_now();

@@ -32,5 +32,8 @@ void timers_free(Timers *timers);
 /** Sets a deadline, unless an earlier one of the kind is set. */
 void timers_set(Timers *timers, TimerKind kind, int64_t due);
 
+/** No deadline is set any more. */
+void timers_clear(Timers *timers);
+
 /** To be called when the fd is readable: takes the deadlines that have passed, a bit per kind. */
 unsigned timers_take(Timers *timers);

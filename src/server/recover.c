@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/recover.h"
+
+#include "server/client.h"
+#include "server/core.h"
+#include "server/setup.h"
+#include "server/view.h"
+#include "server/world.h"
+#include "util/cleanup.h"
+#include "util/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* Settles the batch: what the kernel has taken counts, the rest was never planned. */
+static void settle_batch(ServerCore *core)
+{
+    const StateBatch *batch = core->state.batch;
+    uint32_t sent = 0;
+
+    if (batch->phase == BATCH_IDLE)
+        return;
+    while (batch->phase == BATCH_SENDING && sent < batch->n &&
+           batch->messages.headers[sent].msg_len == FDPASS_MESSAGE_SIZE)
+        sent++;
+    outbox_take_back(core, sent);
+    fdpass_batch_init(&core->state.batch->messages);
+}
+
+static void wipe_view(State *state, uint32_t slot)
+{
+    for (uint32_t id = 0; id < state->header->id_limit; id += 64) {
+        ViewWord *word = view_word(state, slot, id);
+
+        if (word->told | word->spent)
+            *word = (ViewWord){0};
+    }
+}
+
+/* Whether the slot counts. A reserved one does not without its listener. */
+static bool is_alive(const ServerCore *core, uint32_t slot)
+{
+    const Client *client = &core->state.clients[slot];
+
+    return client->in_use && (!client->reserved || listener_at(core, client->listener));
+}
+
+/* Which slots are in use, and who is present. */
+static void rebuild_world(ServerCore *core)
+{
+    State *state = &core->state;
+    StateHeader *header = state->header;
+
+    memset(state->slots, 0, BITMAP_WORDS(header->max_clients) * sizeof(uint64_t));
+    memset(state->connected, 0, BITMAP_WORDS(header->max_clients) * sizeof(uint64_t));
+    memset(state->present, 0, BITMAP_WORDS(WIRE_N_IDS) * sizeof(uint64_t));
+    header->n_clients = 0;
+    for (uint32_t slot = 0; slot < header->slot_limit; slot++) {
+        Client *client = &state->clients[slot];
+
+        client->in_use = is_alive(core, slot);
+        if (!client->in_use || client->sock_fd < 0)
+            wipe_view(state, slot);
+        if (!client->in_use)
+            continue;
+        header->n_clients++;
+        bitmap_set(state->slots, slot);
+        if (client->sock_fd >= 0)
+            bitmap_set(state->connected, slot);
+        else
+            state_reset_progress(client);
+        if (client->id == STATE_NO_ID)
+            continue;
+        state->holders[client->id] = slot;
+        bitmap_set(state->present, (uint32_t)client->id);
+    }
+}
+
+/* Who knows which ID. */
+static int rebuild_ids(ServerCore *core)
+{
+    const State *state = &core->state;
+    uint32_t n = core->ids.n, slot;
+    int r;
+
+    ids_free(&core->ids);
+    r = ids_new(&core->ids, n);
+    if (r < 0)
+        return r;
+    BITMAP_FOREACH(slot, state->connected, state->header->max_clients) {
+        for (uint32_t id = 0; id < state->header->id_limit; id += 64) {
+            ViewWord word = *view_word(state, slot, id);
+
+            for (uint64_t known = word.told | word.spent; known; known &= known - 1)
+                ids_learn(&core->ids, id + (uint32_t)__builtin_ctzll(known));
+        }
+    }
+    BITMAP_FOREACH(slot, state->present, WIRE_N_IDS)
+        ids_learn(&core->ids, slot);
+    return 0;
+}
+
+static int watch(ServerCore *core, int fd, uint64_t data)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = data};
+
+    if (sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0 &&
+        (errno != ENOENT || sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0))
+        return -errno;
+    return 0;
+}
+
+static int rebuild_listeners(ServerCore *core)
+{
+    int r = 0;
+
+    core->n_waiting = 0;
+    for (uint32_t i = 0; r == 0 && i < core->state.header->listener_limit; i++) {
+        Listener *listener = listener_at(core, i);
+
+        if (!listener)
+            continue;
+        listener->n_clients = 0;
+        listener->accept.waiting = false;
+        r = watch(core, listener->socket.fd, EVENT(EVENT_LISTENER, i));
+    }
+    return r;
+}
+
+static int rebuild_client(ServerCore *core, uint32_t slot)
+{
+    State *state = &core->state;
+    Client *client = &state->clients[slot];
+    Listener *listener = &state->listeners[client->listener];
+    int r = uids_add(&core->uids, client->uid);
+
+    if (r < 0 || (r = watch(core, client->sock_fd, EVENT(EVENT_CLIENT, slot))) < 0)
+        return r;
+    client->scan = 0;
+    client->seen = state->header->n_changes;
+    client->unread = 0;
+    if (client->parked)
+        flight_unpark(&core->flight, client);
+    client->parked = false;
+    flight_sent(&core->flight, client, flight_messages(&core->flight, client));
+    listener->n_clients++;
+    outbox_add(&core->outbox, slot);
+    (void)peers_append(&core->peers, &core->server->peer_list, state, slot, listener->name);
+    if (!client->has_read_setup)
+        setup_began(core, slot);
+    return 0;
+}
+
+static int compare_age(const void *a, const void *b, void *clients)
+{
+    const Client *first = (const Client *)clients + *(const uint32_t *)a;
+    const Client *second = (const Client *)clients + *(const uint32_t *)b;
+
+    return (first->connected_at > second->connected_at) -
+           (first->connected_at < second->connected_at);
+}
+
+/* The connections, oldest first, as the list of peers has them. */
+static int rebuild_clients(ServerCore *core)
+{
+    State *state = &core->state;
+    _cleanup_free_ uint32_t *slots = malloc((state->header->n_clients + 1) * sizeof(*slots));
+    uint32_t slot, n = 0;
+    int r = slots ? 0 : -ENOMEM;
+
+    peers_init_list(&core->server->peer_list);
+    uids_free(&core->uids);
+    core->flight.unread = 0;
+    if (r < 0)
+        return r;
+    BITMAP_FOREACH(slot, state->connected, state->header->max_clients)
+        slots[n++] = slot;
+    qsort_r(slots, n, sizeof(*slots), compare_age, state->clients);
+    for (uint32_t i = 0; r == 0 && i < n; i++)
+        r = rebuild_client(core, slots[i]);
+    return r;
+}
+
+/* What belonged to the process that died. seccomp: pread64 */
+static int renew_descriptors(ServerCore *core)
+{
+    uint64_t count;
+
+    while (read(core->wake_fd, &count, sizeof(count)) > 0)
+        ;
+    core->awake = false;
+    timers_clear(&core->timers);
+    core->outbox.memory_fd = -1;
+    core->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return core->reserve_fd < 0 ? -errno : 0;
+}
+
+int recover(ServerCore *core)
+{
+    uint32_t n_slots = core->outbox.n_slots;
+    int r;
+
+    settle_batch(core);
+    rebuild_world(core);
+    outbox_free(&core->outbox);
+    if ((r = outbox_new(&core->outbox, n_slots)) < 0 || (r = renew_descriptors(core)) < 0 ||
+        (r = rebuild_ids(core)) < 0 || (r = rebuild_listeners(core)) < 0)
+        return r;
+    return rebuild_clients(core);
+}
+
+/* seccomp: getsockname */
+int recover_adopt(ServerCore *core, int sock)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+    socklen_t size = sizeof(address);
+
+    if (getsockname(sock, (struct sockaddr *)&address, &size) < 0 || address.sun_family != AF_UNIX)
+        return -ENOENT;
+    for (uint32_t i = 0; i < core->state.header->listener_limit; i++) {
+        Listener *listener = listener_at(core, i);
+
+        if (listener &&
+            strncmp(listener->socket.path, address.sun_path, sizeof(address.sun_path)) == 0) {
+            accept_take(core, listener, sock);
+            return 0;
+        }
+    }
+    return -ENOENT;
+}

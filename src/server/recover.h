@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Going on from the state that a killed process has left behind, with the same descriptors.
+ *
+ * What only that process knew is made anew: who is present and known to whom, the sets of the
+ * outbox, the list of peers, timers, epoll's events. The batch that was on its way is settled from
+ * its record. Everybody's view is scanned once, as the list of changes may lack the last one.
+ *
+ * Descriptors that nothing knows of are left: of a connection that was accepted a moment before, of
+ * eventfds for a client that did not come to count, of one that was being closed. The host program
+ * finds them (only it knows which are its own) and hands connections to recover_adopt().
+ */
+#pragma once
+
+struct ServerCore;
+
+/** @return 0 or a negative errno: -ENOMEM, -EMFILE */
+int recover(struct ServerCore *core);
+
+/**
+ * Takes a connection that was accepted, but is nobody's: a new client, unless it has ended.
+ *
+ * @return 0 and it is taken over, or -ENOENT: it did not come through one of our listeners
+ */
+int recover_adopt(struct ServerCore *core, int sock);
