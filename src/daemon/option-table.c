@@ -2,12 +2,9 @@
 #include "daemon/option-table.h"
 
 #include "daemon/names.h"
-#include "util/size.h"
+#include "daemon/value.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static bool complain(const Option *option, const char *value, const char *why)
@@ -36,31 +33,17 @@ static bool store_text(Options *options, const Option *option, const char *value
 
 static bool store_number(Options *options, const Option *option, const char *value)
 {
-    uint64_t number;
-    char why[128];
+    ErrorText why;
 
-    if (count_parse(value, option->min, option->max, &number) < 0) {
-        (void)snprintf(why, sizeof(why), "not a number from %" PRIu64 " to %" PRIu64, option->min,
-                       option->max);
-        return complain(option, value, why);
-    }
-    *(unsigned *)field(options, option) = (unsigned)number;
-    return true;
+    return value_number(value, option->min, option->max, field(options, option), &why) ||
+           complain(option, value, why.text);
 }
 
 static bool store_size(Options *options, const Option *option, const char *value)
 {
-    uint64_t size;
-    int r = size_parse(value, &size);
+    ErrorText why;
 
-    if (r == 0 && size == 0)
-        r = -ERANGE;
-    if (r < 0)
-        return complain(option, value,
-                        r == -ERANGE ? "out of range; 1 to 4194304T bytes are possible"
-                                     : "not a size: digits, then nothing, K, M, G or T");
-    options->server.shm_size = size;
-    return true;
+    return value_size(value, &options->server.shm_size, &why) || complain(option, value, why.text);
 }
 
 static void choose_memory(Options *options, IvshmemServerMemory memory, const char *path)
@@ -93,10 +76,11 @@ static bool store_memfd(Options *options, const Option *option, const char *valu
 
 static bool store_huge_pages(Options *options, const Option *option, const char *value)
 {
-    uint64_t size, power;
+    ErrorText why;
+    uint64_t size;
 
-    if (size_parse(value, &size) < 0 || size_round_up(size, &power) < 0 || power != size)
-        return complain(option, value, "not a page size, such as 2M or 1G");
+    if (!value_page_size(value, &size, &why))
+        return complain(option, value, why.text);
     choose_memory(options, IVSHMEM_SERVER_MEMORY_MEMFD, "ivshmem");
     options->server.huge_page_size = size;
     return true;
@@ -104,27 +88,24 @@ static bool store_huge_pages(Options *options, const Option *option, const char 
 
 static bool store_mode(Options *options, const Option *option, const char *value)
 {
-    char *end;
-    unsigned long mode = strtoul(value, &end, 8);
+    ErrorText why;
 
-    if (*value < '0' || *value > '7' || *end || mode > 0777)
-        return complain(option, value, "not a mode, from 0 to 777 (octal)");
-    options->server.socket_mode = (int)mode;
-    return true;
+    return value_mode(value, &options->server.socket_mode, &why) ||
+           complain(option, value, why.text);
 }
 
 static bool find_user(const Option *option, const char *value, uid_t *uid)
 {
-    int r = names_find_user(value, uid);
+    ErrorText why;
 
-    return r == 0 || complain(option, value, r == -ENOENT ? "no such user" : strerror(-r));
+    return value_user(value, uid, &why) || complain(option, value, why.text);
 }
 
 static bool find_group(const Option *option, const char *value, gid_t *gid)
 {
-    int r = names_find_group(value, gid);
+    ErrorText why;
 
-    return r == 0 || complain(option, value, r == -ENOENT ? "no such group" : strerror(-r));
+    return value_group(value, gid, &why) || complain(option, value, why.text);
 }
 
 static bool store_owner(Options *options, const Option *option, const char *value)
