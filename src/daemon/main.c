@@ -11,50 +11,19 @@
  * - serve, until a signal comes. It should need nothing that has gone.
  */
 #include "daemon/attach.h"
+#include "daemon/daemon.h"
 #include "daemon/daemonize.h"
 #include "daemon/drop.h"
 #include "daemon/options.h"
 #include "daemon/pidfile.h"
+#include "daemon/report.h"
 #include "daemon/sandbox.h"
 #include "util/cleanup.h"
 #include "util/limits.h"
-#include "util/signals.h"
 
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <syslog.h>
-
-static void show_line(void *opaque, int priority, const char *line)
-{
-    const Options *options = opaque;
-
-    /* Errors end the program, which shows them itself. */
-    if (priority == LOG_ERR)
-        return;
-    if (priority < LOG_INFO)
-        (void)fprintf(stderr, "ivshmem-server: %s\n", line);
-    else if (options->server.verbose)
-        (void)puts(line);
-}
-
-static IvshmemServerAdmission judge(void *opaque, const IvshmemServer *server, int listener,
-                                    const IvshmemServerCredentials *who)
-{
-    const Options *options = opaque;
-
-    (void)server, (void)listener;
-    return policy_judge(&options->policy, who);
-}
-
-/* An fd that is readable when the server is to end. */
-static int open_signals(void)
-{
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGHUP, SIG_IGN);
-    return signals_open();
-}
 
 /* What a launcher forgot to close is not ours to hold. */
 static void close_inherited(void)
@@ -64,40 +33,72 @@ static void close_inherited(void)
 
 static int complain(const ErrorText *error, int r)
 {
-    (void)fprintf(stderr, "ivshmem-server: %s\n", error->text);
+    report_error("%s", error->text);
     return r;
 }
 
-static int prepare(IvshmemServer *server, Options *options, int *signal_fd)
+/* The command line's region. */
+static int describe_region(RegionSettings *settings, const Options *options, ErrorText *error)
 {
+    const IvshmemServerConfig *config = &options->server;
+    ListenerSettings *listener;
+
+    region_settings_init(settings);
+    listener = region_settings_add(settings);
+    if (!listener)
+        return error_set(error, -ENOMEM, "out of memory");
+    if (strlen(config->shm_path) >= sizeof(settings->memory_path))
+        return error_set(error, -ENAMETOOLONG,
+                         "the name of the shared memory has %zu bytes; 1 to %zu are possible",
+                         strlen(config->shm_path), sizeof(settings->memory_path) - 1);
+    if (!*config->unix_sock_path || strlen(config->unix_sock_path) >= sizeof(listener->path))
+        return error_set(error, -ENAMETOOLONG,
+                         "the socket path '%.64s%s' has %zu bytes; 1 to %zu are possible",
+                         config->unix_sock_path, strlen(config->unix_sock_path) > 64 ? "..." : "",
+                         strlen(config->unix_sock_path), sizeof(listener->path) - 1);
+    settings->config = *config;
+    settings->config.unix_sock_path = NULL;
+    strcpy(settings->name, SETTINGS_DEFAULT);
+    strcpy(settings->memory_path, config->shm_path);
+    strcpy(listener->path, config->unix_sock_path);
+    listener->config.socket_mode = config->socket_mode;
+    listener->config.socket_uid = config->socket_uid;
+    listener->config.socket_gid = config->socket_gid;
+    listener->config.backlog = config->backlog;
+    listener->config.max_accepts_per_s = config->max_accepts_per_s;
+    listener->policy = options->policy;
+    region_settings_link(settings);
+    return 0;
+}
+
+static int prepare(Daemon *daemon, const Options *options, RegionSettings *settings)
+{
+    ErrorText error;
     int r;
 
-    options->server.log = show_line;
-    options->server.admit = judge;
-    options->server.opaque = options;
+    report_init(options->server.verbose);
     limits_raise_fds();
-    *signal_fd = open_signals();
-    if (*signal_fd < 0) {
-        (void)fprintf(stderr, "ivshmem-server: cannot wait for signals: %s\n",
-                      strerror(-*signal_fd));
-        return *signal_fd;
-    }
-    r = ivshmem_server_init_config(server, &options->server);
-    if (r < 0)
-        (void)fprintf(stderr, "ivshmem-server: %s\n", ivshmem_server_error(server));
-    return r;
+    if ((r = daemon_init(daemon, &error)) < 0 ||
+        (r = describe_region(settings, options, &error)) < 0)
+        return complain(&error, r);
+    return 0;
 }
 
-static int open_all(IvshmemServer *server, const Options *options, Pidfile *pidfile)
+static int open_all(Daemon *daemon, const Options *options, RegionSettings *settings,
+                    Pidfile *pidfile)
 {
+    DaemonRegion *region;
+    ErrorText error;
     int r = options->foreground ? 0 : pidfile_open(pidfile, options->pidfile, options->run_uid);
 
     if (r < 0)
         return r;
-    r = ivshmem_server_start(server);
+    r = daemon_add_region(daemon, settings, &region, &error);
     if (r < 0)
-        (void)fprintf(stderr, "ivshmem-server: %s\n", ivshmem_server_error(server));
-    return r;
+        return complain(&error, r);
+    if (options->show_attach)
+        attach_show(&region->server);
+    return 0;
 }
 
 /* The folder of a path, in a buffer of the caller's. */
@@ -115,8 +116,9 @@ static const char *folder_of(const char *path, char folder[static PATH_MAX])
     return folder;
 }
 
-static int confine(const IvshmemServer *server, const Options *options)
+static int confine(const Daemon *daemon, const Options *options)
 {
+    const IvshmemServer *server = &daemon->regions->server;
     char socket_folder[PATH_MAX], pid_folder[PATH_MAX];
     bool in_folder = options->server.memory == IVSHMEM_SERVER_MEMORY_DIRECTORY;
     const SandboxPath paths[] = {
@@ -135,48 +137,23 @@ static int confine(const IvshmemServer *server, const Options *options)
     return r < 0 ? complain(&error, r) : 0;
 }
 
-/* Serves until a signal comes. seccomp: poll ppoll */
-static int serve(IvshmemServer *server, int signal_fd)
-{
-    struct pollfd fds[] = {
-        {.fd = ivshmem_server_get_fd(server), .events = POLLIN},
-        {.fd = signal_fd, .events = POLLIN},
-    };
-
-    for (;;) {
-        int r;
-
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return -errno;
-        if (fds[1].revents)
-            return 0;
-        if (fds[0].revents && (r = ivshmem_server_dispatch(server)) < 0)
-            return r;
-    }
-}
-
 /* From "open" to the end. */
-static int run(IvshmemServer *server, const Options *options, int signal_fd)
+static int run(Daemon *daemon, const Options *options, RegionSettings *settings)
 {
     _cleanup_(pidfile_close) Pidfile pidfile = PIDFILE_NONE;
     _cleanup_(daemonize_abandon) Daemonize daemonize = DAEMONIZE_NONE;
     int r;
 
     if (!options->foreground && (r = daemonize_begin(&daemonize)) < 0) {
-        (void)fprintf(stderr, "ivshmem-server: cannot become a daemon: %s\n", strerror(-r));
+        report_error("cannot become a daemon: %s", strerror(-r));
         return r;
     }
-    if ((r = open_all(server, options, &pidfile)) < 0)
-        return r;
-    if (options->show_attach)
-        attach_show(server);
-    if ((r = confine(server, options)) == 0) {
+    r = open_all(daemon, options, settings, &pidfile);
+    if (r == 0 && (r = confine(daemon, options)) == 0) {
         daemonize_done(&daemonize);
-        r = serve(server, signal_fd);
-        if (r < 0)
-            (void)fprintf(stderr, "ivshmem-server: %s\n", ivshmem_server_error(server));
+        r = daemon_run(daemon);
     }
-    ivshmem_server_close(server);
+    daemon_close(daemon);
     if (r == 0)
         (void)puts("server disconnected");
     return r;
@@ -184,10 +161,10 @@ static int run(IvshmemServer *server, const Options *options, int signal_fd)
 
 int main(int argc, char **argv)
 {
-    static char out[BUFSIZ];     /* a line buffer from the start: nobody asks what stdout is */
-    static IvshmemServer server; /* some kilobytes of paths */
+    static char out[BUFSIZ]; /* a line buffer from the start: nobody asks what stdout is */
     static Options options;
-    _cleanup_close_ int signal_fd = -1;
+    _cleanup_(region_settings_free) RegionSettings settings = {0};
+    Daemon daemon;
 
     (void)setvbuf(stdout, out, _IOLBF, sizeof(out));
     switch (options_parse(&options, argc, argv)) {
@@ -199,7 +176,7 @@ int main(int argc, char **argv)
         break;
     }
     close_inherited();
-    if (prepare(&server, &options, &signal_fd) < 0)
+    if (prepare(&daemon, &options, &settings) < 0)
         return EXIT_FAILURE;
-    return run(&server, &options, signal_fd) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run(&daemon, &options, &settings) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

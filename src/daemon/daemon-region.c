@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/daemon-region.h"
+
+#include "daemon/daemon.h"
+#include "daemon/report.h"
+#include "util/cleanup.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+
+static void log_to_report(void *opaque, int priority, const char *line)
+{
+    const DaemonRegion *region = opaque;
+
+    report_line(priority, region->daemon->shows_names ? region->settings.name : NULL, line);
+}
+
+/* While the library opens its own first listener, which nobody can use before it listens, there is
+ * no row for it yet. */
+static IvshmemServerAdmission judge(void *opaque, const IvshmemServer *server, int listener,
+                                    const IvshmemServerCredentials *who)
+{
+    const DaemonRegion *region = opaque;
+
+    (void)server;
+    if (listener >= region->n_listeners || !region->listeners[listener])
+        return IVSHMEM_SERVER_REFUSE;
+    return policy_judge(&region->listeners[listener]->settings.policy, who);
+}
+
+static void dispatch(void *owner, uint32_t events)
+{
+    DaemonRegion *region = owner;
+    int r = ivshmem_server_dispatch(&region->server);
+
+    (void)events;
+    if (r == 0)
+        return;
+    report_error("%s", ivshmem_server_error(&region->server));
+    region->daemon->status = r;
+    loop_stop(&region->daemon->loop);
+}
+
+/* Keeps what a listener of the library is for, at its index. */
+static int keep_listener(DaemonRegion *region, int index, const ListenerSettings *settings)
+{
+    DaemonListener *listener = calloc(1, sizeof(*listener));
+
+    if (!listener)
+        return -ENOMEM;
+    if (index >= region->n_listeners) {
+        DaemonListener **more =
+            reallocarray(region->listeners, (size_t)index + 1, sizeof(DaemonListener *));
+
+        if (!more) {
+            free(listener);
+            return -ENOMEM;
+        }
+        for (int i = region->n_listeners; i <= index; i++)
+            more[i] = NULL;
+        region->listeners = more;
+        region->n_listeners = index + 1;
+    }
+    listener->settings = *settings;
+    listener_settings_link(&listener->settings);
+    region->listeners[index] = listener;
+    return 0;
+}
+
+int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *settings,
+                               ErrorText *error)
+{
+    int r, index = ivshmem_server_listener_add(&region->server, &settings->config);
+
+    if (index < 0)
+        return error_set(error, index, "%s", ivshmem_server_error(&region->server));
+    r = keep_listener(region, index, settings);
+    if (r < 0) {
+        (void)ivshmem_server_listener_remove(&region->server, index, true);
+        return error_set(error, r, "no room for another listener: %s", strerror(-r));
+    }
+    return index;
+}
+
+int daemon_region_remove_listener(DaemonRegion *region, int listener, bool force, ErrorText *error)
+{
+    int r = ivshmem_server_listener_remove(&region->server, listener, force);
+
+    if (r < 0)
+        return error_set(error, r, "%s", ivshmem_server_error(&region->server));
+    free(region->listeners[listener]);
+    region->listeners[listener] = NULL;
+    return 0;
+}
+
+/* The library opens the first listener together with the memory, under one lock, if it can. */
+static int start(DaemonRegion *region, const RegionSettings *settings, ErrorText *error)
+{
+    const ListenerSettings *listeners = settings->listeners;
+    bool has_first = settings->n_listeners && listener_settings_are_plain(&listeners[0]);
+    int r;
+
+    if (has_first) {
+        IvshmemServerConfig *config = &region->settings.config;
+
+        config->unix_sock_path = listeners[0].path;
+        config->socket_mode = listeners[0].config.socket_mode;
+        config->socket_uid = listeners[0].config.socket_uid;
+        config->socket_gid = listeners[0].config.socket_gid;
+        config->backlog = listeners[0].config.backlog;
+        config->max_accepts_per_s = listeners[0].config.max_accepts_per_s;
+    }
+    if ((r = ivshmem_server_init_config(&region->server, &region->settings.config)) < 0 ||
+        (r = ivshmem_server_start(&region->server)) < 0)
+        return error_set(error, r, "%s", ivshmem_server_error(&region->server));
+    region->settings.config.unix_sock_path = NULL;
+    if (has_first && (r = keep_listener(region, 0, &listeners[0])) < 0)
+        return error_set(error, r, "%s", strerror(-r));
+    for (unsigned i = has_first; r >= 0 && i < settings->n_listeners; i++)
+        r = daemon_region_add_listener(region, &listeners[i], error);
+    return r < 0 ? r : 0;
+}
+
+static void destroy(void *owner)
+{
+    daemon_region_free(owner);
+}
+
+int daemon_region_open(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
+                       ErrorText *error)
+{
+    _cleanup_(region_settings_free) RegionSettings taken;
+    DaemonRegion *region = calloc(1, sizeof(*region));
+    IvshmemServerConfig *config;
+    int r;
+
+    region_settings_move(&taken, settings);
+    if (!region)
+        return error_set(error, -ENOMEM, "no memory for region %s", taken.name);
+    region->daemon = daemon;
+    region->settings = taken;
+    region->settings.listeners = NULL;
+    region->settings.n_listeners = 0;
+    region_settings_link(&region->settings);
+    config = &region->settings.config;
+    config->opaque = region;
+    config->log = log_to_report;
+    config->admit = judge;
+    r = start(region, &taken, error);
+    region->handler = (LoopHandler){
+        .fd = ivshmem_server_get_fd(&region->server),
+        .ready = dispatch,
+        .destroy = destroy,
+        .owner = region,
+    };
+    if (r == 0 && (r = loop_add(&daemon->loop, &region->handler, EPOLLIN)) < 0)
+        (void)error_set(error, r, "cannot poll: %s", strerror(-r));
+    if (r < 0) {
+        daemon_region_free(region);
+        return r;
+    }
+    *out = region;
+    return 0;
+}
+
+void daemon_region_free(DaemonRegion *region)
+{
+    if (!region)
+        return;
+    ivshmem_server_close(&region->server);
+    for (int i = 0; i < region->n_listeners; i++)
+        free(region->listeners[i]);
+    free(region->listeners);
+    free(region);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* A region of the daemon: a server of the library, and what each of its listeners is for. */
+#pragma once
+
+#include "daemon/loop.h"
+#include "daemon/settings.h"
+#include "util/error.h"
+
+struct Daemon;
+
+/** A listener as it runs. Its place is that of the library's. */
+typedef struct DaemonListener {
+    ListenerSettings settings;
+} DaemonListener;
+
+typedef struct DaemonRegion DaemonRegion;
+
+struct DaemonRegion {
+    struct Daemon *daemon;
+    DaemonRegion *next;
+    LoopHandler handler;
+    IvshmemServer server;
+    RegionSettings settings; /* its own listeners are empty: see below */
+    DaemonListener **listeners;
+    int n_listeners; /* places; some may be NULL */
+};
+
+/**
+ * Opens the memory and the listeners.
+ *
+ * @param settings  moved into the region
+ * @return 0, or a negative errno with the reason, and nothing is left behind
+ */
+int daemon_region_open(struct Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
+                       ErrorText *error);
+
+/** Closes it, when no event names it any more. Takes NULL. */
+void daemon_region_free(DaemonRegion *region);
+
+/** Opens a further listener. @return its index or a negative errno with the reason */
+int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *settings,
+                               ErrorText *error);
+
+/** Closes a listener. @return 0, or a negative errno with the reason: -EBUSY without `force` if it
+ * has clients */
+int daemon_region_remove_listener(DaemonRegion *region, int listener, bool force, ErrorText *error);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/daemon.h"
+
+#include "util/cleanup.h"
+#include "util/signals.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+static void take_signals(void *owner, uint32_t events)
+{
+    Daemon *daemon = owner;
+
+    (void)events;
+    loop_stop(&daemon->loop);
+}
+
+int daemon_init(Daemon *daemon, ErrorText *error)
+{
+    struct timespec now;
+    int r;
+
+    *daemon = (Daemon){.loop = LOOP_NONE};
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    daemon->started_at = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
+    daemon->signals = (LoopHandler){.fd = signals_open(), .ready = take_signals, .owner = daemon};
+    if (daemon->signals.fd < 0)
+        return error_set(error, daemon->signals.fd, "cannot wait for signals: %s",
+                         strerror(-daemon->signals.fd));
+    r = loop_init(&daemon->loop);
+    if (r < 0)
+        return error_set(error, r, "cannot poll: %s", strerror(-r));
+    return 0;
+}
+
+void daemon_close(Daemon *daemon)
+{
+    loop_free(&daemon->loop);
+    while (daemon->regions) {
+        DaemonRegion *region = daemon->regions;
+
+        daemon->regions = region->next;
+        daemon_region_free(region);
+    }
+    daemon->n_regions = 0;
+    daemon->signals.fd = fd_close(daemon->signals.fd);
+}
+
+int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
+                      ErrorText *error)
+{
+    DaemonRegion **end = &daemon->regions;
+    int r = daemon_region_open(daemon, settings, out, error);
+
+    if (r < 0)
+        return r;
+    while (*end)
+        end = &(*end)->next;
+    *end = *out;
+    daemon->n_regions++;
+    return 0;
+}
+
+void daemon_remove_region(Daemon *daemon, DaemonRegion *region)
+{
+    DaemonRegion **at = &daemon->regions;
+
+    while (*at != region)
+        at = &(*at)->next;
+    *at = region->next;
+    daemon->n_regions--;
+    loop_retire(&daemon->loop, &region->handler);
+}
+
+DaemonRegion *daemon_find_region(const Daemon *daemon, const char *name)
+{
+    for (DaemonRegion *region = daemon->regions; region; region = region->next)
+        if (strcmp(region->settings.name, name) == 0)
+            return region;
+    return NULL;
+}
+
+/* A signalfd in an epoll set tells of the signals of the process that put it there: not of those of
+ * one that has forked since. */
+int daemon_run(Daemon *daemon)
+{
+    int r = loop_add(&daemon->loop, &daemon->signals, EPOLLIN);
+
+    if (r == 0)
+        r = loop_run(&daemon->loop);
+
+    return r < 0 ? r : daemon->status;
+}

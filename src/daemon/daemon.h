@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon: regions, each a server of the library, on one loop. It knows nothing of where its
+ * regions come from.
+ */
+#pragma once
+
+#include "daemon/daemon-region.h"
+#include "daemon/loop.h"
+
+#define DAEMON_MAX_REGIONS 1024
+
+typedef struct Daemon {
+    Loop loop;
+    DaemonRegion *regions; /* in the order in which they were made */
+    unsigned n_regions;
+    bool shows_names;   /* log lines say which region they are of */
+    int64_t started_at; /* CLOCK_REALTIME, ns */
+    LoopHandler signals;
+    int status; /* why the loop has ended: 0 or a negative errno */
+} Daemon;
+
+/** Signals that end the daemon are waited for from here on. @return 0 or a negative errno with the
+ * reason */
+int daemon_init(Daemon *daemon, ErrorText *error);
+
+/** Closes all regions. Takes one of which daemon_init() has failed. */
+void daemon_close(Daemon *daemon);
+
+/**
+ * Opens a region with its listeners and serves it.
+ *
+ * @param settings  moved into the region, whether or not it can be opened
+ * @return 0, or a negative errno with the reason, and nothing has changed
+ */
+int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
+                      ErrorText *error);
+
+/** Ends a region: its clients are disconnected. It is not valid afterwards. */
+void daemon_remove_region(Daemon *daemon, DaemonRegion *region);
+
+DaemonRegion *daemon_find_region(const Daemon *daemon, const char *name);
+
+/** Serves until a signal comes or a region fails. @return 0 or a negative errno */
+int daemon_run(Daemon *daemon);
