@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Gathers the system calls that the sandbox allows from the sources that make them.
 
-    syscalls.py OUTPUT SOURCE...
+    syscalls.py MARKER OUTPUT SOURCE...
 
-A comment line that contains "seccomp:" lists calls behind it, each alone or with a condition on one
+A comment line that contains MARKER and a colon lists calls behind it, each alone or with a condition on one
 argument: name(ARGUMENT&MASK=VALUE) or name(ARGUMENT=VALUE), in C's own constants.
 """
 import re
@@ -13,10 +13,10 @@ import sys
 CALL = re.compile(r"(\w+)(?:\((\d)(?:&(\w+))?=(\w+)\))?$")
 
 
-def calls(path):
+def calls(marker_word, path):
     with open(path, encoding="utf-8") as source:
         for number, line in enumerate(source, 1):
-            _, marker, names = line.partition(" seccomp:")
+            _, marker, names = line.partition(f" {marker_word}:")
             if not marker or '"' in line:
                 continue
             for word in names.replace("*/", "").split():
@@ -26,8 +26,8 @@ def calls(path):
                 yield match.groups()
 
 
-def main(output, sources):
-    found = sorted({call for source in sources for call in calls(source)}, key=str)
+def main(marker, output, sources):
+    found = sorted({call for source in sources for call in calls(marker, source)}, key=str)
     if not found:
         sys.exit("no source lists any system call")
     with open(output, "w", encoding="utf-8") as table:
@@ -38,4 +38,4 @@ def main(output, sources):
                 table.write(f"{{SCMP_SYS({name}), {argument}, {mask or 'UINT64_MAX'}, {value}}},\n")
 
 
-main(sys.argv[1], sys.argv[2:])
+main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -7,6 +7,7 @@
 
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 
 static void log_to_report(void *opaque, int priority, const char *line)
 {
@@ -121,6 +122,20 @@ static int start(DaemonRegion *region, const RegionSettings *settings, ErrorText
     return r < 0 ? r : 0;
 }
 
+/* Where the server keeps what it must remember, if a next process is to go on with it. */
+static int make_state(DaemonRegion *region, ErrorText *error)
+{
+    region->state_fd = -1;
+    if (!region->daemon->keeps_state)
+        return 0;
+    region->state_fd = memfd_create("ivshmem-state", MFD_CLOEXEC);
+    region->settings.config.state_fd = region->state_fd;
+    if (region->state_fd < 0)
+        return error_set(error, -errno, "cannot make a memfd for the state: %s%s", strerror(errno),
+                         errno == EMFILE ? " (see ulimit -n)" : "");
+    return 0;
+}
+
 static void destroy(void *owner)
 {
     daemon_region_free(owner);
@@ -146,7 +161,9 @@ int daemon_region_open(Daemon *daemon, RegionSettings *settings, DaemonRegion **
     config->opaque = region;
     config->log = log_to_report;
     config->admit = judge;
-    r = start(region, &taken, error);
+    r = make_state(region, error);
+    if (r == 0)
+        r = start(region, &taken, error);
     region->handler = (LoopHandler){
         .fd = ivshmem_server_get_fd(&region->server),
         .ready = dispatch,
@@ -168,6 +185,7 @@ void daemon_region_free(DaemonRegion *region)
     if (!region)
         return;
     ivshmem_server_close(&region->server);
+    fd_close(region->state_fd);
     for (int i = 0; i < region->n_listeners; i++)
         free(region->listeners[i]);
     free(region->listeners);

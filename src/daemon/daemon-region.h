@@ -20,6 +20,7 @@ struct DaemonRegion {
     DaemonRegion *next;
     LoopHandler handler;
     IvshmemServer server;
+    int state_fd;            /* a memfd with the server's state; -1: it has none */
     RegionSettings settings; /* its own listeners are empty: see below */
     DaemonListener **listeners;
     int n_listeners; /* places; some may be NULL */

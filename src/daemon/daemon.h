@@ -14,6 +14,7 @@ typedef struct Daemon {
     Loop loop;
     DaemonRegion *regions; /* in the order in which they were made */
     unsigned n_regions;
+    bool keeps_state;   /* regions keep what they must remember where a next process finds it */
     bool shows_names;   /* log lines say which region they are of */
     int64_t started_at; /* CLOCK_REALTIME, ns */
     LoopHandler signals;

@@ -16,6 +16,7 @@
 
 #define READ   LANDLOCK_ACCESS_FS_READ_FILE
 #define WRITE  LANDLOCK_ACCESS_FS_WRITE_FILE
+#define LIST   LANDLOCK_ACCESS_FS_READ_DIR
 #define REMOVE LANDLOCK_ACCESS_FS_REMOVE_FILE
 
 /* Everything that version 1 (Linux 5.13) can forbid: bits 0 (execute) to 12 (make symlinks). */
@@ -43,8 +44,8 @@ static int allow(int ruleset, const SandboxPath *path)
 {
     _cleanup_close_ int fd = open(path->path, O_PATH | O_CLOEXEC);
     struct landlock_path_beneath_attr rule = {
-        .allowed_access =
-            (path->read ? READ : 0) | (path->write ? WRITE : 0) | (path->remove ? REMOVE : 0),
+        .allowed_access = (path->read ? READ : 0) | (path->write ? WRITE : 0) |
+                          (path->remove ? REMOVE : 0) | (path->list ? LIST : 0),
         .parent_fd = fd,
     };
     struct stat found;

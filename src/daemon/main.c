@@ -8,14 +8,17 @@
  * take a connection.
  * - drop (drop.h): privileges go.
  * - confine (sandbox.h): what a server does not need goes.
- * - serve, until a signal comes. It should need nothing that has gone.
+ * - serve, until a signal comes, in a worker that can be killed (keeper.h). It should need nothing
+ *   that has gone.
  */
 #include "daemon/attach.h"
 #include "daemon/daemon.h"
 #include "daemon/daemonize.h"
 #include "daemon/drop.h"
+#include "daemon/keeper.h"
 #include "daemon/options.h"
 #include "daemon/pidfile.h"
+#include "daemon/recovery.h"
 #include "daemon/report.h"
 #include "daemon/sandbox.h"
 #include "util/cleanup.h"
@@ -81,6 +84,7 @@ static int prepare(Daemon *daemon, const Options *options, RegionSettings *setti
     if ((r = daemon_init(daemon, &error)) < 0 ||
         (r = describe_region(settings, options, &error)) < 0)
         return complain(&error, r);
+    daemon->keeps_state = !options->no_keeper;
     return 0;
 }
 
@@ -127,17 +131,66 @@ static int confine(const Daemon *daemon, const Options *options)
         {"/dev/shm", .read = true, .write = true, .remove = true},
         {in_folder ? server->shm_path : "/dev/shm", .read = true, .write = true},
         {"/dev/null", .read = true},
-        {"/proc", .read = true},
+        {"/proc", .read = true, .list = true},
     };
     ErrorText error;
     int r = drop_privileges(options->run_uid, options->run_gid, &error);
 
     if (r == 0)
-        r = sandbox_enter(options->sandbox, paths, sizeof(paths) / sizeof(paths[0]), &error);
+        r = sandbox_enter(options->sandbox, paths, sizeof(paths) / sizeof(paths[0]),
+                          !options->no_keeper, &error);
     return r < 0 ? complain(&error, r) : 0;
 }
 
-/* From "open" to the end. */
+typedef struct Worker {
+    Daemon *daemon;
+    const Options *options;
+    Recovery recovery;
+} Worker;
+
+/* What a worker does from its start to its end; a process without a keeper is its own worker. */
+static int work(void *context, KeeperTask task)
+{
+    Worker *worker = context;
+    Daemon *daemon = worker->daemon;
+    ErrorText error;
+    int r = 0;
+
+    if (!worker->options->no_keeper)
+        r = sandbox_tighten(worker->options->sandbox, &error);
+    if (r == 0 && task != KEEPER_SERVE)
+        r = recovery_go_on(&worker->recovery, daemon, &error);
+    if (r < 0)
+        (void)complain(&error, r);
+    else if (task != KEEPER_END)
+        r = daemon_run(daemon);
+    daemon_close(daemon);
+    if (r == 0)
+        (void)puts("server disconnected");
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Serves to the end. @return the exit status */
+static int serve(Daemon *daemon, const Options *options)
+{
+    Worker worker = {.daemon = daemon, .options = options};
+    ErrorText error;
+    int r;
+
+    if (options->no_keeper)
+        return work(&worker, KEEPER_SERVE);
+    r = recovery_prepare(&worker.recovery, daemon, &error);
+    if (r < 0)
+        (void)complain(&error, r);
+    else if ((r = keeper_run(work, &worker)) < 0)
+        report_error("cannot start a worker: %s", strerror(-r));
+    if (r < 0)
+        daemon_close(daemon);
+    recovery_free(&worker.recovery);
+    return r < 0 ? EXIT_FAILURE : r;
+}
+
+/* From "open" to the end. @return the exit status */
 static int run(Daemon *daemon, const Options *options, RegionSettings *settings)
 {
     _cleanup_(pidfile_close) Pidfile pidfile = PIDFILE_NONE;
@@ -146,17 +199,17 @@ static int run(Daemon *daemon, const Options *options, RegionSettings *settings)
 
     if (!options->foreground && (r = daemonize_begin(&daemonize)) < 0) {
         report_error("cannot become a daemon: %s", strerror(-r));
-        return r;
+        return EXIT_FAILURE;
     }
     r = open_all(daemon, options, settings, &pidfile);
-    if (r == 0 && (r = confine(daemon, options)) == 0) {
-        daemonize_done(&daemonize);
-        r = daemon_run(daemon);
-    }
-    daemon_close(daemon);
     if (r == 0)
-        (void)puts("server disconnected");
-    return r;
+        r = confine(daemon, options);
+    if (r < 0) {
+        daemon_close(daemon);
+        return EXIT_FAILURE;
+    }
+    daemonize_done(&daemonize);
+    return serve(daemon, options);
 }
 
 int main(int argc, char **argv)
@@ -178,5 +231,5 @@ int main(int argc, char **argv)
     close_inherited();
     if (prepare(&daemon, &options, &settings) < 0)
         return EXIT_FAILURE;
-    return run(&daemon, &options, &settings) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run(&daemon, &options, &settings);
 }

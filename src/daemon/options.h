@@ -28,6 +28,7 @@ typedef struct Options {
     SandboxMode sandbox;
     bool foreground;
     bool show_attach;
+    bool no_keeper; /* be one process, which no crash survives */
 } Options;
 
 /** Reads the command line. Errors are one line each on standard error. Strings point into argv. */

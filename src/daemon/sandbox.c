@@ -33,6 +33,11 @@ static const Allowed allowed[] = {
 #include "syscalls.inc"
 };
 
+/* And what else a keeper needs, its workers' own filters included: keeper: seccomp prctl */
+static const Allowed allowed_to_keeper[] = {
+#include "keeper-syscalls.inc"
+};
+
 static int add(scmp_filter_ctx filter, const Allowed *call)
 {
     struct scmp_arg_cmp compare = {call->argument, SCMP_CMP_MASKED_EQ, call->mask, call->wanted};
@@ -43,14 +48,26 @@ static int add(scmp_filter_ctx filter, const Allowed *call)
                       : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call->number, 0, NULL);
 }
 
-static int filter_calls(SandboxMode mode)
+static int add_all(scmp_filter_ctx filter, const Allowed *calls, size_t n)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = add(filter, &calls[i]);
+    return r;
+}
+
+static int filter_calls(SandboxMode mode, bool is_keeper)
 {
     scmp_filter_ctx filter =
         seccomp_init(mode == SANDBOX_LOG ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS);
     int r = filter ? 0 : -ENOMEM;
 
-    for (size_t i = 0; r == 0 && i < sizeof(allowed) / sizeof(allowed[0]); i++)
-        r = add(filter, &allowed[i]);
+    if (r == 0)
+        r = add_all(filter, allowed, sizeof(allowed) / sizeof(allowed[0]));
+    if (r == 0 && is_keeper)
+        r = add_all(filter, allowed_to_keeper,
+                    sizeof(allowed_to_keeper) / sizeof(allowed_to_keeper[0]));
     if (r == 0)
         r = seccomp_load(filter);
     if (filter)
@@ -58,14 +75,15 @@ static int filter_calls(SandboxMode mode)
     return r;
 }
 #else
-static int filter_calls(SandboxMode mode)
+static int filter_calls(SandboxMode mode, bool is_keeper)
 {
-    (void)mode;
+    (void)mode, (void)is_keeper;
     return 0; /* built without libseccomp: Landlock and the lack of privileges must do */
 }
 #endif
 
-int sandbox_enter(SandboxMode mode, const SandboxPath *paths, size_t n_paths, ErrorText *error)
+int sandbox_enter(SandboxMode mode, const SandboxPath *paths, size_t n_paths, bool is_keeper,
+                  ErrorText *error)
 {
     int r;
 
@@ -74,8 +92,15 @@ int sandbox_enter(SandboxMode mode, const SandboxPath *paths, size_t n_paths, Er
     r = landlock_enter(paths, n_paths);
     if (r < 0)
         return error_set(error, r, "cannot restrict the access to files: %s", strerror(-r));
-    r = filter_calls(mode);
+    r = filter_calls(mode, is_keeper);
     if (r < 0)
         return error_set(error, r, "cannot restrict the system calls: %s", strerror(-r));
     return 0;
+}
+
+int sandbox_tighten(SandboxMode mode, ErrorText *error)
+{
+    int r = mode == SANDBOX_NONE ? 0 : filter_calls(mode, false);
+
+    return r < 0 ? error_set(error, r, "cannot restrict the system calls: %s", strerror(-r)) : 0;
 }

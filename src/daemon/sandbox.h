@@ -23,7 +23,7 @@ typedef enum SandboxMode {
 /** A folder or file, and what may be done with what is in it. */
 typedef struct SandboxPath {
     const char *path; /* one that does not exist is skipped */
-    bool read, write, remove;
+    bool read, write, remove, list;
 } SandboxPath;
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -32,5 +32,14 @@ typedef struct SandboxPath {
 #define SANDBOX_DEFAULT SANDBOX_KILL
 #endif
 
-/** @return 0 or a negative errno. A kernel without Landlock is no error. */
-int sandbox_enter(SandboxMode mode, const SandboxPath *paths, size_t n_paths, ErrorText *error);
+/**
+ * Confines this process and its children.
+ *
+ * @param is_keeper  it is going to start workers (keeper.h): what that needs stays, too
+ * @return 0 or a negative errno. A kernel without Landlock is no error.
+ */
+int sandbox_enter(SandboxMode mode, const SandboxPath *paths, size_t n_paths, bool is_keeper,
+                  ErrorText *error);
+
+/** In a worker: takes what only a keeper needs. @return 0 or a negative errno */
+int sandbox_tighten(SandboxMode mode, ErrorText *error);

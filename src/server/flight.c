@@ -91,9 +91,11 @@ uint32_t flight_window(Flight *flight, const State *state, Client *client)
         share = MIN_WINDOW;
     if (share > FDPASS_BATCH_MAX)
         share = FDPASS_BATCH_MAX;
-    if (client->unread >= share)
+    if (flight->unread < flight->allowance / 2)
+        share = FDPASS_BATCH_MAX;
+    if (client->unread > share / 2) /* more than half of it: worth asking */
         refresh(flight, client);
-    if (flight->unread < quarter)
+    if (flight->unread < flight->allowance / 2)
         share = FDPASS_BATCH_MAX;
     if (client->unread < share)
         window = share - client->unread;

@@ -10,8 +10,8 @@
  *
  * - The three first messages (one descriptor) are sent whatever the budget says.
  * - A client may have up to max(2, L/4 / clients) descriptors unread.
- * - While less than L/4 are on their way in all, it may have a whole batch: nobody who reads is
- *   slowed down unless others do not.
+ * - While less than L/2 are on their way in all, it may have a whole batch: nobody who reads is
+ *   slowed down unless others do not, and what is on its way need not be asked for at each send.
  *
  * So those who do not read hold at most half of L between them, as long as there are no more than
  * L/8 of them, and the sum stays below L up to 3/8 L; a server with more clients than that relies

@@ -182,7 +182,7 @@ static int rebuild_clients(ServerCore *core)
     return r;
 }
 
-/* What belonged to the process that died. seccomp: pread64 */
+/* What belonged to the process that died. */
 static int renew_descriptors(ServerCore *core)
 {
     uint64_t count;

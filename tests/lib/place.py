@@ -9,7 +9,7 @@ import signal
 import subprocess
 
 from peer import Peer
-from serve import Server, eventually, server_program
+from serve import Server, children, eventually, kill_if_there, server_program
 
 TIMEOUT = 10.0
 
@@ -90,9 +90,12 @@ def look(path):
 
 def end(pid, number=signal.SIGKILL):
     """Ends a daemon, which is our child, and gives its status; None if it was gone before."""
+    workers = children(pid) if number == signal.SIGKILL else []
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
         if os.waitpid(pid, os.WNOHANG) == (0, 0):
             os.kill(pid, number)
+        for worker in workers:
+            kill_if_there(worker)
         _, status = eventually(lambda: wait_for(pid), what=f"the end of {pid}")
         return os.waitstatus_to_exitcode(status)
     return None

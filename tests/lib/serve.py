@@ -10,6 +10,7 @@ Which one is given by the environment, so that the same tests run against any:
     IVSHMEM_BUILD   the build folder; build otherwise
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -55,6 +56,20 @@ def offers(option):
     done = subprocess.run([server_program(), "-h"], capture_output=True, text=True, timeout=TIMEOUT,
                           check=False)
     return re.search(rf"{option}\b", done.stdout + done.stderr) is not None
+
+
+def children(pid):
+    """The processes that a process has started. A server that is killed leaves its worker serving."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return []
+    return [int(child) for child in text.split()]
+
+
+def kill_if_there(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 class Server:
@@ -109,7 +124,7 @@ class Server:
                 if select.select([exit_fd], [], [], 0.01)[0] or time.monotonic() > deadline:
                     self.stop(signal.SIGKILL)
                     raise AssertionError(f"{self.program} does not serve:\n{self.log()}")
-            eventually(lambda: self._state() == "S", what="the server idle")
+            eventually(lambda: self._states() == {"S"}, what="the server idle")
         finally:
             os.close(exit_fd)
         self.fds_at_start = self.n_fds()
@@ -119,9 +134,12 @@ class Server:
         """Ends it with a signal and gives its exit status."""
         if self.process is None:
             return None
+        workers = children(self.process.pid) if number == signal.SIGKILL else []
         process, self.process = self.process, None
         if process.poll() is None:
             process.send_signal(number)
+        for pid in workers:
+            kill_if_there(pid)
         try:
             return process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -165,26 +183,29 @@ class Server:
         """Itself and the processes that it has started."""
         pids = [self.process.pid]
         for pid in pids:
-            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
-            pids += [int(child) for child in children.read_text(encoding="ascii").split()]
+            pids += children(pid)
         return pids
 
     def pause(self):
         """Stops it until resume(): what happens meanwhile, it finds all at once."""
-        self.process.send_signal(signal.SIGSTOP)
-        eventually(lambda: self._state() == "T", what="the server stopped")
+        self._signal_all(signal.SIGSTOP)
+        eventually(lambda: self._states() == {"T"}, what="the server stopped")
 
     def resume(self):
         """Lets it go on after pause()."""
-        self.process.send_signal(signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
 
     @staticmethod
     def _status(pid, name):
         status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
         return re.search(rf"^{name}:\s*(.*)$", status, re.MULTILINE).group(1)
 
-    def _state(self):
-        return self._status(self.process.pid, "State")[0]
+    def _signal_all(self, number):
+        for pid in self.pids():
+            os.kill(pid, number)
+
+    def _states(self):
+        return {self._status(pid, "State")[0] for pid in self.pids()}
 
     def _set_limit(self):
         if self._limit is not None:

@@ -95,9 +95,11 @@ def only_more(server, n):
     pid = server.process.pid
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     highest = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1 + n, hard))
+    for each in server.pids():
+        resource.prlimit(each, resource.RLIMIT_NOFILE, (highest + 1 + n, hard))
     yield
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    for each in server.pids():
+        resource.prlimit(each, resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])

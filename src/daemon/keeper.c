@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/keeper.h"
+
+#include "daemon/report.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S INT64_C(1000000000)
+#define SETTLED  (5 * NS_PER_S) /* a worker that lived so long was not part of a series */
+#define FIRST_WAIT                                                                                 \
+    (NS_PER_S / 100) /* before the third of a series; doubled for each further one                 \
+                      */
+#define MOST_WAIT   NS_PER_S
+#define MOST_DEATHS 20 /* in a series */
+
+static int64_t now(void)
+{
+    struct timespec time;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * NS_PER_S + time.tv_nsec;
+}
+
+/* The signals that the keeper waits for. */
+static sigset_t signals(void)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    return set;
+}
+
+/* As fork(), but that the table of descriptors is one: glibc has no call for it. keeper: clone */
+static pid_t spawn(KeeperWork *work, void *context, KeeperTask task)
+{
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+
+    if (pid == 0)
+        _exit(work(context, task));
+    return pid < 0 ? -errno : pid;
+}
+
+/* Passes signals on to the worker until it has ended. keeper: rt_sigtimedwait kill wait4 */
+static int wait_for(pid_t worker)
+{
+    const sigset_t set = signals();
+    int status;
+
+    for (;;) {
+        int number = sigwaitinfo(&set, NULL);
+
+        if (number < 0)
+            continue;
+        if (number != SIGCHLD)
+            (void)kill(worker, number);
+        else if (waitpid(worker, &status, WNOHANG) == worker)
+            return status;
+    }
+}
+
+/* keeper: clock_nanosleep */
+static void pause_before(unsigned deaths)
+{
+    int64_t wait = deaths < 2 ? 0 : FIRST_WAIT;
+    struct timespec time;
+
+    for (unsigned i = 2; i < deaths && wait < MOST_WAIT; i++)
+        wait *= 2;
+    if (wait > MOST_WAIT)
+        wait = MOST_WAIT;
+    time = (struct timespec){wait / NS_PER_S, wait % NS_PER_S};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static void tell(int status, unsigned deaths)
+{
+    char line[160];
+
+    (void)snprintf(line, sizeof(line),
+                   "the worker was killed by signal %d (%u in a row); no client sees it",
+                   WTERMSIG(status), deaths);
+    report_error("%s", line);
+}
+
+/* The peers go on without a server; whoever ends us ends them. */
+static int hold(KeeperWork *work, void *context)
+{
+    const sigset_t set = signals();
+    int number;
+    pid_t last;
+
+    report_error("%d workers in a row were killed: no more are started. Peers that are connected "
+                 "keep their memory and doorbells; nobody can join until this server is restarted",
+                 MOST_DEATHS);
+    do {
+        number = sigwaitinfo(&set, NULL);
+    } while (number != SIGTERM && number != SIGINT);
+    last = spawn(work, context, KEEPER_END);
+    return last < 0 ? last : WEXITSTATUS(wait_for(last));
+}
+
+int keeper_run(KeeperWork *work, void *context)
+{
+    const sigset_t set = signals();
+    KeeperTask task = KEEPER_SERVE;
+    unsigned deaths = 0;
+
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    for (;;) {
+        int64_t began = now();
+        pid_t worker = spawn(work, context, task);
+        int status;
+
+        if (worker < 0)
+            return worker;
+        status = wait_for(worker);
+        if (WIFEXITED(status))
+            return WEXITSTATUS(status);
+        deaths = now() - began > SETTLED ? 1 : deaths + 1;
+        tell(status, deaths);
+        if (deaths == MOST_DEATHS)
+            return hold(work, context);
+        pause_before(deaths);
+        task = KEEPER_GO_ON;
+    }
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keeper: a parent that does nothing but wait for the worker, its child, which shares its table
+ * of descriptors (clone() with CLONE_FILES) and no memory but the servers' states. When the worker
+ * is killed, at whatever instruction, nothing is closed; the next one goes on with the same
+ * descriptors.
+ *
+ * A worker that dies again and again is started with a growing pause; in the end the keeper stops
+ * trying and holds everything open, so that the peers go on ringing each other without a server.
+ *
+ * It should start workers, pass signals on to them, and say what became of them.
+ * It must not touch a client, a region or anything else that a worker can be interrupted in.
+ */
+#pragma once
+
+/** What a worker is to do. */
+typedef enum KeeperTask {
+    KEEPER_SERVE, /* the first: serve */
+    KEEPER_GO_ON, /* one was killed: recover and serve */
+    KEEPER_END,   /* no more serving: recover and close */
+} KeeperTask;
+
+/** A worker's work, in a process of its own. @return its exit status, 0 to 255 */
+typedef int KeeperWork(void *context, KeeperTask task);
+
+/**
+ * Keeps a worker at work until one ends by itself. SIGTERM and SIGINT, which must be blocked, are
+ * passed on.
+ *
+ * @return the exit status of the last worker, or a negative errno: none could be started
+ */
+int keeper_run(KeeperWork *work, void *context);
