@@ -10,7 +10,7 @@ set xlabel 'clients'
 set ylabel {ylabel}
 set logscale xy
 set grid
-set key left top
+set key below
 plot {curves}
 """
 
@@ -46,7 +46,7 @@ def draw(measured, folder):
         script = "".join(
             f"${key} << END\n" + "".join(f"{p['clients']} {p[key]}\n" for p in points) + "END\n"
             for key in plot["curves"])
-        curves = ", ".join(f"${key} with linespoints title {quote(title)}"
+        curves = ", ".join(f"${key} with linespoints linewidth 2 title {quote(title)}"
                            for key, title in plot["curves"].items())
         script += BEGIN.format(output=quote(folder / f"{name}.svg"), title=quote(plot["title"]),
                                ylabel=quote(plot["ylabel"]), curves=curves)

@@ -15,6 +15,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import plots
@@ -32,11 +33,14 @@ class Failure(Exception):
 def program(name, *arguments):
     """Runs one of the C programs; gives the lines that it has printed, each a JSON object."""
     command = [str(BUILD / "bench" / f"bench-{name}"), *map(str, arguments)]
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              stdin=subprocess.DEVNULL, text=True, timeout=BOUND, check=False)
-    except subprocess.TimeoutExpired:
-        raise Failure(f"bench-{name} has taken more than {BOUND} seconds") from None
+    # A program that fails ends at once and leaves its folder behind.
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  stdin=subprocess.DEVNULL, text=True, timeout=BOUND, check=False,
+                                  env=os.environ | {"TMPDIR": folder})
+        except subprocess.TimeoutExpired:
+            raise Failure(f"bench-{name} has taken more than {BOUND} seconds") from None
     if done.returncode:
         raise Failure(f"{' '.join(command)}: status {done.returncode}\n{done.stderr[-2000:]}")
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -34,9 +34,13 @@ int bench_connect(const char *path)
 
 void bench_server_make_folder(BenchServer *server)
 {
-    *server = (BenchServer){.folder = "/tmp/ivshmem-bench-XXXXXX"};
+    const char *where = getenv("TMPDIR");
+
+    *server = (BenchServer){.pid = 0};
+    (void)snprintf(server->folder, sizeof(server->folder), "%s/ivshmem-bench-XXXXXX",
+                   where ? where : "/tmp");
     if (!mkdtemp(server->folder))
-        die("mkdtemp");
+        die("cannot make a folder in %s", where ? where : "/tmp");
     (void)snprintf(server->path, sizeof(server->path), "%s/socket", server->folder);
 }
 
