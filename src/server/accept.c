@@ -154,18 +154,19 @@ static void admit(ServerCore *core, Listener *listener, int sock,
         tell_full(core, listener, who);
 }
 
-void accept_take(ServerCore *core, Listener *listener, int sock)
+bool accept_take(ServerCore *core, Listener *listener, int sock)
 {
     Credentials credentials;
 
     core_log(core->server, LOG_DEBUG, "accept()=%d", sock);
     if (client_is_gone(sock)) {
         fd_close(sock);
-        return;
+        return false;
     }
     credentials_get(&credentials, sock);
     admit(core, listener, sock, &credentials.who);
     credentials_free(&credentials);
+    return true;
 }
 
 /* Out of descriptors: turns one client away with the one that is kept for it. */
@@ -218,6 +219,14 @@ static bool pay(ServerCore *core, Listener *listener)
     return true;
 }
 
+/* What was paid for was no client: those that have hung up already, thousands perhaps, must not
+ * keep others waiting. */
+static void refund(Listener *listener)
+{
+    if (listener->accept.rate)
+        listener->accept.paid_until -= NS_PER_S / listener->accept.rate;
+}
+
 /* Accepts one connection. False if there is none to accept now. seccomp: accept4 */
 static bool accept_one(ServerCore *core, Listener *listener)
 {
@@ -231,11 +240,13 @@ static bool accept_one(ServerCore *core, Listener *listener)
         return false;
     sock = sys.accept4(listener->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (sock >= 0) {
-        accept_take(core, listener, sock);
+        if (!accept_take(core, listener, sock))
+            refund(listener);
         return true;
     }
     switch (errno) {
     case EAGAIN:
+        refund(listener);
         return false;
     case EMFILE:
     case ENFILE:

@@ -30,8 +30,9 @@ unsigned accept_most_clients(unsigned n_vectors);
 /** Accepts what waits at a listener, `most` connections at most. */
 void accept_turn(struct ServerCore *core, struct Listener *listener, unsigned most);
 
-/** Takes a connection that was accepted: makes a client of it, or refuses it. */
-void accept_take(struct ServerCore *core, struct Listener *listener, int sock);
+/** Takes a connection that was accepted: makes a client of it, or refuses it. False if it had hung
+ *  up already. */
+bool accept_take(struct ServerCore *core, struct Listener *listener, int sock);
 
 /** There may be room again: the listener is polled. */
 void accept_resume(struct ServerCore *core, struct Listener *listener);

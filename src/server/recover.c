@@ -223,7 +223,7 @@ int recover_adopt(ServerCore *core, int sock)
 
         if (listener &&
             strncmp(listener->socket.path, address.sun_path, sizeof(address.sun_path)) == 0) {
-            accept_take(core, listener, sock);
+            (void)accept_take(core, listener, sock);
             return 0;
         }
     }
