@@ -18,6 +18,7 @@ stages=(
     "api      api            build      120 pytest  build      api"
     "protocol protocol       build      300 pytest  build      protocol"
     "daemon   daemon         build      400 pytest  build      daemon"
+    "attacks  attacks        build      400 pytest  build      attacks"
     "vm       vm             build      600 pytest  build      vm"
     "bench    bench          build      240 pytest  build      bench"
     "clang    clang          -          300 compile clang"
