@@ -63,9 +63,9 @@ def as_user(uid):
     os.seteuid(0)
 
 
-def test_as_many_clients_as_descriptors(limited, connect):
+def test_as_many_clients_as_descriptors(limited, connect, unprivileged):
     """The limit on clients follows from the one on descriptors, and is told as that."""
-    server = limited(says="RLIMIT_NOFILE", nofile=64)
+    server = limited(says="RLIMIT_NOFILE", nofile=64, user=unprivileged)
     peers = []
     while not server.errors():
         peers.append(connect(server).setup())

@@ -8,6 +8,7 @@ import resource
 import time
 
 import pytest
+from actor import Actor
 from peer import read_all, settle
 from serve import eventually
 
@@ -89,23 +90,36 @@ def test_five_hundred_that_do_not_read(serve, connect, unprivileged):
 
 # Descriptors that it has
 
+def change_limit(_, pid, limit):
+    """Gives the limit as it was."""
+    before, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, hard))
+    return before
+
+
 @contextlib.contextmanager
 def only_more(server, n):
-    """The server can open n more descriptors, and no more, in the block."""
+    """The server can open n more descriptors, and no more, in the block. Its own user may do that
+    to it; root in a container may not."""
     pid = server.process.pid
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    uid = os.stat(f"/proc/{pid}").st_uid
     highest = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
-    for each in server.pids():
-        resource.prlimit(each, resource.RLIMIT_NOFILE, (highest + 1 + n, hard))
+
+    def change(limit):
+        for each in server.pids():
+            with Actor(change_limit, each, limit, uid=uid if os.geteuid() == 0 else None) as actor:
+                before = actor.result()
+        return before
+
+    before = change(highest + 1 + n)
     yield
-    for each in server.pids():
-        resource.prlimit(each, resource.RLIMIT_NOFILE, (soft, hard))
+    change(before)
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])
-def test_out_of_descriptors(serve, connect, n):
+def test_out_of_descriptors(serve, connect, unprivileged, n):
     """Who cannot be served is turned away; the others are not disturbed, and no time is spent."""
-    server = serve(n_vectors=4)
+    server = serve(n_vectors=4, user=unprivileged)
     server.expected.append("client refused")
     others = [connect(server).setup() for _ in range(2)]
     settle(others)
@@ -126,9 +140,10 @@ def test_out_of_descriptors(serve, connect, n):
     settle([*others, connect(server).setup()])
 
 
-def test_waiting_connections_are_served_when_there_are_descriptors_again(serve, connect):
+def test_waiting_connections_are_served_when_there_are_descriptors_again(
+        serve, connect, unprivileged):
     """Their backlog is refused with the one descriptor that is kept, one after the other."""
-    server = serve()
+    server = serve(user=unprivileged)
     server.expected.append("client refused")
     with only_more(server, 0):
         server.pause()
