@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""What a server has left once it serves: its user, its privileges, its descriptors, its calls."""
+
+import os
+import pathlib
+import re
+import socket
+
+import pytest
+from actor import Actor
+from serve import is_sanitized
+
+SECCOMP = "0" if is_sanitized() else "2"
+NO_CAPABILITIES = "0000000000000000"
+
+
+def status_of(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return dict(line.split(":\t", 1) for line in text.splitlines())
+
+
+def assert_confined(pid, uid, groups):
+    status = status_of(pid)
+    assert status["Uid"].split() == status["Gid"].split() == [str(uid)] * 4
+    assert status["Groups"].split() == groups
+    for kind in ["CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"]:
+        assert status[kind] == NO_CAPABILITIES, kind
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == SECCOMP
+    # What is not dumpable belongs to root in /proc, whoever runs it, and cannot be traced.
+    assert os.stat(f"/proc/{pid}/mem").st_uid == 0
+    limits = pathlib.Path(f"/proc/{pid}/limits").read_text(encoding="ascii")
+    assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", [["--memfd"], [], ["--sandbox", "kill"]], ids=str)
+def test_process_that_gives_up_its_user(place, uid, words):
+    pid = place.daemon("--user", f"{uid}:{uid}", *words)
+    assert_confined(pid, uid, [])
+    assert place.socket.stat().st_uid == uid
+    place.peer()
+
+
+def test_process_that_stays_who_it_is(place):
+    """It gives up what makes root more than others, even so."""
+    pid = place.daemon()
+    assert_confined(pid, os.getuid(), [str(group) for group in os.getgroups()])
+    place.peer()
+
+
+def test_process_that_never_had_privileges(place, uid):
+    place.folder.chmod(0o777)
+    pid = place.daemon(user=uid, group=uid, extra_groups=[])
+    status = status_of(pid)
+    assert status["CapEff"] == status["CapPrm"] == NO_CAPABILITIES
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == SECCOMP
+    place.peer()
+
+
+EXPECTED = {
+    r"/dev/null": range(4, 5),  # the reserve, and a daemon's standard ones
+    r"socket:\[\d+\]": range(1, 2),
+    r"anon_inode:\[eventpoll\]": range(1, 2),
+    r"anon_inode:\[timerfd\]": range(1, 2),
+    r"anon_inode:\[eventfd\]": range(1, 2),
+    r"anon_inode:\[signalfd\]": range(1, 2),
+    r".*/socket\.lock": range(1, 2),
+    r".*/pid": range(1, 2),
+    r"/memfd:ivshmem \(deleted\)": range(1, 2),
+}
+
+
+def test_only_the_descriptors_that_it_needs(place):
+    """Those that its launcher forgot to close are closed, so that nobody waits for their end."""
+    mine, theirs = socket.socketpair()
+    kept = os.dup2(theirs.fileno(), 700)
+    pid = place.daemon("--memfd", pass_fds=[theirs.fileno(), kept])
+    theirs.close()
+    os.close(kept)
+    mine.setblocking(False)
+    assert mine.recv(1) == b"", "the server holds what it inherited"
+    mine.close()
+    names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    for pattern, number in EXPECTED.items():
+        found = [name for name in names if re.fullmatch(pattern, name)]
+        assert len(found) in number, f"{pattern} in {names}"
+        names = [name for name in names if name not in found]
+    assert not names
+
+
+def pry(_, pid):
+    """Gives what could be read of a process."""
+    read = []
+    for name in ["mem", "environ", "fd/0", "maps", "auxv"]:
+        try:
+            with open(f"/proc/{pid}/{name}", "rb") as file:
+                file.read(1)
+            read.append(name)
+        except PermissionError:
+            pass
+    return read
+
+
+def test_process_of_the_same_user_cannot_look_into_it(place, uid):
+    place.folder.chmod(0o755)
+    pid = place.daemon("--user", f"{uid}:{uid}")
+    with Actor(pry, pid, uid=uid) as actor:
+        assert actor.result() == []
