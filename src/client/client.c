@@ -142,7 +142,7 @@ static int set_up(IvshmemClient *client, int sock_fd, int64_t deadline)
 static int limit_connect(int sock, int64_t deadline)
 {
     int left = deadline_left(deadline);
-    struct timeval limit = {left / 1000, (left % 1000) * 1000};
+    struct timeval limit = {left / 1000, (suseconds_t)(left % 1000) * 1000};
 
     if (left < 0)
         return 0;

@@ -23,7 +23,13 @@ static size_t reserve(size_t *end, size_t n, size_t each)
     return offset;
 }
 
-/* Where the parts are in a mapping at `base`. Gives its size. */
+/* As a number: with NULL, a pointer could not be added to. */
+static void *at(void *base, size_t offset)
+{
+    return (void *)((uintptr_t)base + offset);
+}
+
+/* Where the parts are in a mapping at `base`, which may be NULL to learn its size. Gives that. */
 static size_t lay_out(State *state, char *base, uint32_t max_clients, uint32_t max_vectors)
 {
     size_t end = 0;
@@ -31,7 +37,7 @@ static size_t lay_out(State *state, char *base, uint32_t max_clients, uint32_t m
                    (WIRE_N_IDS / VIEW_TILE_IDS);
     size_t words = BITMAP_WORDS(max_clients), ids = WIRE_N_IDS;
 
-#define PART(name, n) state->name = (void *)(base + reserve(&end, n, sizeof(*state->name)))
+#define PART(name, n) state->name = at(base, reserve(&end, n, sizeof(*state->name)))
     PART(header, 1);
     PART(slots, words);
     PART(connected, words);

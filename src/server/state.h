@@ -31,7 +31,7 @@
 #define STATE_MAX_CLIENTS 65536
 #define STATE_N_CHANGES   4096 /* latest changes of the world, a power of two; 16 KiB */
 #define STATE_NO_SLOT     UINT32_MAX
-#define STATE_NO_ID       -1
+#define STATE_NO_ID       (-1)
 
 /* A tile of the views: one page of 16-byte words, 16 of them a client. */
 #define VIEW_TILE_CLIENTS 16

@@ -28,8 +28,9 @@ static inline ViewWord *view_word(const State *state, uint32_t slot, uint32_t id
 {
     size_t row = slot / VIEW_TILE_CLIENTS;
     size_t tile = row * (WIRE_N_IDS / VIEW_TILE_IDS) + id / VIEW_TILE_IDS;
+    size_t line = slot % VIEW_TILE_CLIENTS;
 
-    return state->views + tile * VIEW_TILE_WORDS + slot % VIEW_TILE_CLIENTS * (VIEW_TILE_IDS / 64) +
+    return state->views + tile * VIEW_TILE_WORDS + line * (VIEW_TILE_IDS / 64) +
            id % VIEW_TILE_IDS / 64;
 }
 

@@ -10,9 +10,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define WIRE_MESSAGE_SIZE     8  /* bytes */
-#define WIRE_PROTOCOL_VERSION 0  /* the first message */
-#define WIRE_MEMORY           -1 /* the message that carries the shared memory's fd */
+#define WIRE_MESSAGE_SIZE     8    /* bytes */
+#define WIRE_PROTOCOL_VERSION 0    /* the first message */
+#define WIRE_MEMORY           (-1) /* the message that carries the shared memory's fd */
 #define WIRE_MAX_ID           65535
 #define WIRE_N_IDS            (WIRE_MAX_ID + 1)
 #define WIRE_MAX_VECTORS      2048 /* PCI 3.0, 6.8.2: an MSI-X table has at most 2048 entries */
