@@ -77,7 +77,7 @@ int pci_resource(const char *root, const char *address, unsigned bar, PciResourc
 static int describe(const char *root, const char *address, IvshmemDeviceInfo *out)
 {
     IvshmemDeviceInfo info = {.iommu_group = -1};
-    PciResource memory;
+    PciResource memory = {0};
     uint64_t revision;
     char group[16];
     int result;
