@@ -21,6 +21,7 @@ stages=(
     "attacks  attacks        build      400 pytest  build      attacks"
     "vm       vm             build      600 pytest  build      vm"
     "bench    bench          build      240 pytest  build      bench"
+    "analyze  analyze        build      300 analyze build"
     "clang    clang          -          300 compile clang"
     "asan     asan-build     -          300 compile asan"
     "asan     asan-unit      asan-build 600 unit    build-asan"

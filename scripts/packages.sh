@@ -12,6 +12,8 @@ check_packages=(
     clang
     libclang-rt-dev
     clang-format
+    clang-tidy
+    cppcheck
     g++
     mandoc
     shellcheck

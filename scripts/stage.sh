@@ -5,6 +5,7 @@
 #   compile checked|clang|asan      build the tree
 #   unit DIR                        the unit tests of a build
 #   pytest DIR NAME                 the tests of tests/NAME on a build
+#   analyze DIR                     gcc's analyzer, clang-tidy and cppcheck on the sources of a build
 #   fuzz                            every fuzzer for a moment
 set -euo pipefail
 
@@ -50,6 +51,10 @@ case $1 in
         ;;
     pytest)
         pytests "$2" "$3"
+        ;;
+    analyze)
+        exec /usr/bin/python3 "$root/scripts/analyze.py" "$root/$2" \
+            --junitxml "$RESULTS/analyze.junit.xml"
         ;;
     fuzz)
         build_fuzz
