@@ -30,7 +30,8 @@ static int refusal(const char *uri)
 
 static void test_what_it_is(void **state)
 {
-    static const char *const uris[] = {"pci:auto", "pci:0", "pci:" MACHINE_ADDRESS, "pci:00:03.0"};
+    static const char *const uris[] = {"pci:auto", "pci:0", ("pci:" MACHINE_ADDRESS),
+                                       "pci:00:03.0"};
 
     (void)state;
     machine_add(MACHINE_ADDRESS, 1, "vfio-pci", true);
