@@ -42,6 +42,13 @@ def test_list_as_json(server, peer):
     assert told["peers"] == [{"id": 0, "vectors": 2}]
 
 
+def test_port_in_place_of_the_socket(server, peer):
+    port = f"unix:{server.socket}"
+    assert run("--port", port, "list").stdout.endswith(b"vectors 2\npeer 0 vectors 2\n")
+    assert run("--port", port, "ring", "0", "0").returncode == 0
+    assert peer.wait(0)
+
+
 def test_list_alone(server):
     done = run("-S", server.socket, "--vectors", 2, "list", "--json")
     assert json.loads(done.stdout) == {"id": 0, "memory": 65536, "vectors": 2, "peers": []}
@@ -188,7 +195,7 @@ def test_full_output(server):
     [
         (["-S", "/nonexistent/socket", "list"], "/nonexistent/socket: No such file"),
         (["-S", "x" * 108, "list"], "File name too long"),
-        (["-S", "", "list"], "--socket ''"),
+        (["-S", "", "list"], "the socket ''"),
         (["-S"], "missing behind '-S'"),
         (["-x"], "unknown option '-x'"),
         (["--frob"], "unknown option '--frob'"),
@@ -202,6 +209,11 @@ def test_full_output(server):
         (["--connect-timeout=", "list"], "--connect-timeout ''"),
         (["--vectors=2049", "list"], "--vectors '2049'"),
         (["wait", "2048"], "vector '2048'"),
+        (["--port=/tmp/x", "list"], "'/tmp/x' is no port"),
+        (["--port=pci:99", "list"], "no ivshmem device number 99"),
+        (["--port=pci:x", "list"], "'x' is neither a PCI address"),
+        (["--port=pci:auto"], "interactive use is for a server's socket"),
+        (["--port=unix:/x", "-S", "/x", "list"], "--socket and --port both"),
     ],
 )
 def test_wrong_use(words, said):

@@ -6,6 +6,7 @@
  */
 #include "tools/client/tool.h"
 
+#include "ivshmem-client.h"
 #include "util/cleanup.h"
 #include "util/signals.h"
 
@@ -45,13 +46,33 @@ static void dump(Session *session, char **words)
 
 static void ring_all(Session *session, char **words)
 {
+    int r = ivshmem_client_notify_broadcast(&session->client);
+
     (void)words;
-    (void)tool_ring_all(&session->client);
+    if (r < 0)
+        (void)tool_error("cannot ring all peers: %s", strerror(-r));
 }
 
 static void ring(Session *session, char **words)
 {
-    (void)tool_ring(&session->client, words[1], words[2]);
+    bool all = strcmp(words[2], "all") == 0;
+    const IvshmemClientPeer *peer;
+    uint64_t id, vector = 0;
+    int r;
+
+    if (tool_number("peer", words[1], ID_MAX, &id) != STATUS_OK ||
+        (!all && tool_number("vector", words[2], VECTOR_MAX, &vector) != STATUS_OK))
+        return;
+    peer = ivshmem_client_search_peer(&session->client, (int64_t)id);
+    r = all ? ivshmem_client_notify_all_vects(&session->client, peer)
+            : ivshmem_client_notify(&session->client, peer, (unsigned)vector);
+    if (r == -ENOENT)
+        (void)tool_error("there is no peer %" PRIu64, id);
+    else if (r == -ERANGE)
+        (void)tool_error("peer %" PRIu64 " has no vector %" PRIu64 ": it has %u", id, vector,
+                         peer->vectors_count);
+    else if (r < 0)
+        (void)tool_error("cannot ring peer %" PRIu64 ": %s", id, strerror(-r));
 }
 
 static void quit(Session *session, char **words)
@@ -220,18 +241,36 @@ static void attend(Session *session)
     ivshmem_client_close(client);
 }
 
+/* The socket that the options name; NULL if they name a device. */
+static const char *socket_path(const ToolOptions *options)
+{
+    if (!options->port)
+        return options->socket ? options->socket : DEFAULT_SOCKET;
+    if (strncmp(options->port, UNIX_SCHEME, strlen(UNIX_SCHEME)) != 0)
+        return NULL;
+    return options->port + strlen(UNIX_SCHEME);
+}
+
 int run_interactive(const ToolOptions *options)
 {
     static Session session;
     _cleanup_close_ int signals = signals_open();
-    int status;
+    const char *path = socket_path(options);
+    int r;
 
     if (signals < 0)
         return tool_error("cannot wait for signals: %s", strerror(-signals));
+    if (!path)
+        return tool_error("interactive use is for a server's socket; with --port %s, give a "
+                          "command (see --help)",
+                          options->port);
     session.options = options;
     session.signals = signals;
-    status = tool_init(&session.client, options, on_ring, NULL);
-    while (status == STATUS_OK && !session.over)
+    r = ivshmem_client_init(&session.client, path, on_ring, NULL, options->verbose);
+    if (r < 0)
+        return tool_error("the socket '%s': %s", path, strerror(-r));
+    ivshmem_client_set_vectors(&session.client, options->vectors);
+    while (!session.over)
         attend(&session);
-    return status == STATUS_OK ? tool_flush() : status;
+    return tool_flush();
 }

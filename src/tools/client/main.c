@@ -15,10 +15,8 @@ const size_t n_commands = sizeof(commands) / sizeof(commands[0]);
 
 static int run_command(const ToolOptions *options)
 {
-    static IvshmemClient client;
-    int status = options->command->run(&client, options);
+    int status = options->command->run(options);
 
-    ivshmem_client_close(&client);
     return status == STATUS_OK ? tool_flush() : status;
 }
 

@@ -15,6 +15,7 @@ enum {
     OPTION_VERSION,
     OPTION_VERBOSE,
     OPTION_SOCKET,
+    OPTION_PORT,
     OPTION_CONNECT_TIMEOUT,
     OPTION_VECTORS,
     OPTION_JSON,
@@ -27,6 +28,8 @@ static const CliOption table[] = {
     [OPTION_VERSION] = {0, "version", NULL, "show the version and exit"},
     [OPTION_VERBOSE] = {'v', "verbose", NULL, "say what happens"},
     [OPTION_SOCKET] = {'S', "socket", "PATH", "the server's Unix socket (" DEFAULT_SOCKET ")"},
+    [OPTION_PORT] = {0, "port", "URI",
+                     "in its place: unix:PATH, or in a virtual machine pci:ADDRESS or pci:auto"},
     [OPTION_CONNECT_TIMEOUT] = {0, "connect-timeout", "S",
                                 "seconds until the server must have set us up (10)"},
     [OPTION_VECTORS] = {0, "vectors", "N", "how many the server gives each client, if known"},
@@ -38,8 +41,8 @@ _Static_assert(sizeof(table) / sizeof(table[0]) == N_OPTIONS, "a row each");
 static void show_help(void)
 {
     (void)puts("Usage: " PROGRAM " [OPTION]... [COMMAND [ARGUMENT]...]\n"
-               "Be a peer of an ivshmem server. Without a COMMAND, read commands from standard "
-               "input,\nwhere 'help' lists them.\n");
+               "Be a peer of an ivshmem server, on the host or in a virtual machine. Without a "
+               "COMMAND,\nread commands from standard input, where 'help' lists them.\n");
     cli_show(table, N_OPTIONS);
     (void)puts("");
     for (size_t i = 0; i < n_commands; i++) {
@@ -69,9 +72,8 @@ static bool store_vectors(ToolOptions *options, const char *text)
 {
     uint64_t number;
 
-    if (count_parse(text, 1, IVSHMEM_CLIENT_MAX_VECTORS, &number) < 0) {
-        (void)tool_error("--vectors '%s': not a number from 1 to %d", text,
-                         IVSHMEM_CLIENT_MAX_VECTORS);
+    if (count_parse(text, 1, VECTOR_MAX + 1, &number) < 0) {
+        (void)tool_error("--vectors '%s': not a number from 1 to %d", text, VECTOR_MAX + 1);
         return false;
     }
     options->vectors = (unsigned)number;
@@ -86,6 +88,9 @@ static bool store(ToolOptions *options, int option, const char *value)
         return true;
     case OPTION_SOCKET:
         options->socket = value;
+        return true;
+    case OPTION_PORT:
+        options->port = value;
         return true;
     case OPTION_CONNECT_TIMEOUT:
         return store_seconds("connect-timeout", value, &options->connect_timeout_ms);
@@ -129,6 +134,10 @@ static bool check_command(const ToolOptions *options)
                          options->json && !(takes & TAKES_JSON) ? "json" : "timeout", name);
         return false;
     }
+    if (options->socket && options->port) {
+        (void)tool_error("--socket and --port both say where");
+        return false;
+    }
     return true;
 }
 
@@ -137,7 +146,7 @@ OptionsResult options_parse(ToolOptions *options, int argc, char **argv)
     const char *value;
     int option;
 
-    *options = (ToolOptions){.socket = DEFAULT_SOCKET, .connect_timeout_ms = -1, .timeout_ms = -1};
+    *options = (ToolOptions){.connect_timeout_ms = -1, .timeout_ms = -1};
     while ((option = cli_next(table, N_OPTIONS, PROGRAM, argc, argv, &value)) != CLI_END) {
         if (option == OPTION_HELP)
             show_help();

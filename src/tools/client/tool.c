@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/client/tool.h"
 
-#include "util/deadline.h"
 #include "util/size.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,40 +45,62 @@ int tool_size(const char *what, const char *text, uint64_t *size)
     return STATUS_OK;
 }
 
-/* Standard output is for what scripts read. Errors end the program, which shows them itself. */
-static void show_line(void *opaque, int priority, const char *line)
-{
-    const ToolOptions *options = opaque;
+/*
+ * What the port has said. A program's one opened port at a time shares these: the callbacks of a
+ * port have one opaque between them, and that is the command's.
+ */
+static char last_error[512];
+static bool verbose;
 
-    if (options->verbose && priority > LOG_ERR)
+/* Standard output is for what scripts read. Errors end the program, which shows the last one. */
+static void take_line(void *opaque, int priority, const char *line)
+{
+    (void)opaque;
+    if (priority <= LOG_ERR)
+        (void)snprintf(last_error, sizeof(last_error), "%s", line);
+    else if (verbose)
         (void)fprintf(stderr, PROGRAM ": %s\n", line);
 }
 
-int tool_init(IvshmemClient *client, const ToolOptions *options, IvshmemClientNotifCb on_ring,
-              void *arg)
+const char *tool_last_error(void)
 {
-    int r = ivshmem_client_init(client, options->socket, on_ring, arg, options->verbose);
-
-    if (r < 0)
-        return tool_error("--socket '%s': %s", options->socket, strerror(-r));
-    ivshmem_client_set_vectors(client, options->vectors);
-    if (options->command)
-        ivshmem_client_set_log(client, show_line, (void *)(uintptr_t)options);
-    return STATUS_OK;
+    return last_error;
 }
 
-int tool_connect(IvshmemClient *client, const ToolOptions *options, bool ready)
+int tool_try_open(IvshmemPort **port, const ToolOptions *options, const IvshmemPortOptions *more)
 {
-    int timeout_ms =
-        options->connect_timeout_ms >= 0 ? options->connect_timeout_ms : DEFAULT_CONNECT_TIMEOUT_MS;
-    int64_t deadline = deadline_after(timeout_ms);
-    int r = ivshmem_client_connect_timeout(client, timeout_ms);
+    const char *path = options->socket ? options->socket : DEFAULT_SOCKET;
+    IvshmemPortOptions all = more ? *more : (IvshmemPortOptions){0};
+    char uri[PATH_MAX];
 
-    if (r == 0 && ready)
-        r = ivshmem_client_wait_ready(client, deadline_left(deadline));
+    (void)snprintf(uri, sizeof(uri), UNIX_SCHEME "%s", path);
+    all.timeout_ms = options->connect_timeout_ms;
+    if (all.timeout_ms == 0)
+        all.timeout_ms = 1; /* no time, which 0 does not stand for */
+    else if (all.timeout_ms < 0)
+        all.timeout_ms = IVSHMEM_PORT_TIMEOUT_MS;
+    all.n_vectors = options->vectors;
+    all.log = take_line;
+    verbose = options->verbose;
+    last_error[0] = '\0';
+    return ivshmem_port_open(port, options->port ? options->port : uri, &all);
+}
+
+int tool_open(IvshmemPort **port, const ToolOptions *options, const IvshmemPortOptions *more)
+{
+    int r = tool_try_open(port, options, more);
+
     if (r == 0)
         return STATUS_OK;
-    if (strstr(ivshmem_client_error(client), options->socket))
-        return tool_error("%s", ivshmem_client_error(client));
-    return tool_error("%s: %s", options->socket, ivshmem_client_error(client));
+    return tool_error("%s", *last_error ? last_error : strerror(-r));
+}
+
+void tool_closep(IvshmemPort **port)
+{
+    ivshmem_port_close(*port);
+}
+
+bool tool_knows_peers(const IvshmemPort *port)
+{
+    return ivshmem_port_peers(port, NULL, 0) >= 0;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ivshmem-client: what its parts share. Interactive without a command, as QEMU's; with one, it
- * does that and ends, for scripts.
+ * ivshmem-client: what its parts share. Interactive without a command, as QEMU's, and then it is a
+ * client of a server; with a command, it is a peer through a port, does that and ends, for scripts.
  */
 #pragma once
 
-#include "ivshmem-client.h"
+#include "ivshmem-port.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PROGRAM "ivshmem-client"
@@ -17,13 +18,18 @@
 #define STATUS_ERROR   1
 #define STATUS_TIMEOUT 2 /* what was waited for has not happened in time */
 
-#define DEFAULT_SOCKET             "/tmp/ivshmem_socket"
-#define DEFAULT_CONNECT_TIMEOUT_MS 10000 /* of a command; interactive: none */
+#define DEFAULT_SOCKET "/tmp/ivshmem_socket"
+#define UNIX_SCHEME    "unix:" /* of a port */
+#define PCI_SCHEME     "pci:"
+
+#define ID_MAX     0xffff /* of a peer */
+#define VECTOR_MAX 2047
 
 typedef struct Command Command;
 
 typedef struct ToolOptions {
-    const char *socket;
+    const char *socket; /* NULL: none given */
+    const char *port;   /* the same */
     bool verbose;
     bool json;
     int connect_timeout_ms; /* -1: none given */
@@ -43,7 +49,7 @@ struct Command {
     const char *arguments; /* for the help */
     int min_arguments, max_arguments;
     unsigned takes;
-    int (*run)(IvshmemClient *client, const ToolOptions *options); /* see below */
+    int (*run)(const ToolOptions *options); /* see below */
     const char *help;
 };
 
@@ -63,36 +69,34 @@ int tool_number(const char *what, const char *text, uint64_t max, uint64_t *numb
 int tool_size(const char *what, const char *text, uint64_t *size);
 
 /**
- * Prepares a client as the options say. Errors are shown.
+ * Opens the port that the options name, within the time that they give. Errors are shown.
  *
- * @param on_ring  as ivshmem_client_init() takes it
+ * @param more  read_only, no_memory and callbacks; NULL for none. Its other fields are ours
  */
-int tool_init(IvshmemClient *client, const ToolOptions *options, IvshmemClientNotifCb on_ring,
-              void *arg);
+int tool_open(IvshmemPort **port, const ToolOptions *options, const IvshmemPortOptions *more);
+
+/** The same, but the error is not shown: the negative errno, and tool_last_error() says more. */
+int tool_try_open(IvshmemPort **port, const ToolOptions *options, const IvshmemPortOptions *more);
+
+/** What a port has said last that went wrong; empty if nothing did. */
+const char *tool_last_error(void);
+
+/** For _cleanup_. */
+void tool_closep(IvshmemPort **port);
+
+/** Whether the port is a server's socket, and not a device. */
+bool tool_knows_peers(const IvshmemPort *port);
 
 /**
- * Connects it, within the time that the options give.
- *
- * @param ready  wait until all peers and vectors are known
+ * The commands. Each shows what it finds or what is wrong, and gives the exit status; standard
+ * output is flushed after it.
  */
-int tool_connect(IvshmemClient *client, const ToolOptions *options, bool ready);
-
-/** Rings a vector of a peer, or all of its vectors ("all"), as words say. Errors are shown. */
-int tool_ring(IvshmemClient *client, const char *peer_text, const char *vector_text);
-
-/** Rings everybody. */
-int tool_ring_all(IvshmemClient *client);
-
-/*
- * The commands. Each connects the client, which is all zeros, shows what it finds or what is wrong,
- * and gives the exit status; the client is closed, and standard output flushed, after it.
- */
-int run_list(IvshmemClient *client, const ToolOptions *options);
-int run_ring(IvshmemClient *client, const ToolOptions *options);
-int run_wait(IvshmemClient *client, const ToolOptions *options);
-int run_watch(IvshmemClient *client, const ToolOptions *options);
-int run_read(IvshmemClient *client, const ToolOptions *options);
-int run_write(IvshmemClient *client, const ToolOptions *options);
+int run_list(const ToolOptions *options);
+int run_ring(const ToolOptions *options);
+int run_wait(const ToolOptions *options);
+int run_watch(const ToolOptions *options);
+int run_read(const ToolOptions *options);
+int run_write(const ToolOptions *options);
 
 /** QEMU's client: a prompt, and a server that is waited for. */
 int run_interactive(const ToolOptions *options);

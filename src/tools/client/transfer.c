@@ -2,48 +2,31 @@
 /* read and write: bytes between the shared memory and standard input and output. */
 #include "tools/client/tool.h"
 
+#include "util/cleanup.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-typedef struct Mapping {
-    char *bytes;
-    size_t size;
-} Mapping;
-
-/* Connects and maps. The process's end undoes it. */
-static int map(IvshmemClient *client, const ToolOptions *options, bool writable, Mapping *mapping)
+int run_read(const ToolOptions *options)
 {
-    int status = tool_init(client, options, NULL, NULL);
-    void *bytes;
-
-    if (status == STATUS_OK)
-        status = tool_connect(client, options, false);
-    if (status != STATUS_OK)
-        return status;
-    if (ivshmem_client_map(client, writable, 0, &bytes, &mapping->size) < 0)
-        return tool_error("%s: %s", options->socket, ivshmem_client_error(client));
-    mapping->bytes = bytes;
-    return STATUS_OK;
-}
-
-int run_read(IvshmemClient *client, const ToolOptions *options)
-{
+    const IvshmemPortOptions want = {.read_only = true};
+    _cleanup_(tool_closep) IvshmemPort *port = NULL;
     uint64_t offset, length;
-    Mapping mapping;
+    size_t size;
 
     if (tool_size("offset", options->arguments[0], &offset) != STATUS_OK ||
         tool_size("length", options->arguments[1], &length) != STATUS_OK ||
-        map(client, options, false, &mapping) != STATUS_OK)
+        tool_open(&port, options, &want) != STATUS_OK)
         return STATUS_ERROR;
-    if (offset > mapping.size || length > mapping.size - offset)
+    size = ivshmem_port_memory_size(port);
+    if (offset > size || length > size - offset)
         return tool_error("offset %" PRIu64 ", length %" PRIu64
                           ": outside of the memory, which has %zu bytes",
-                          offset, length, mapping.size);
-    (void)fwrite(mapping.bytes + offset, 1, (size_t)length, stdout);
+                          offset, length, size);
+    (void)fwrite((const char *)ivshmem_port_memory(port) + offset, 1, (size_t)length, stdout);
     return STATUS_OK;
 }
 
@@ -71,16 +54,18 @@ static int fill(char *bytes, size_t room, uint64_t offset)
     }
 }
 
-int run_write(IvshmemClient *client, const ToolOptions *options)
+int run_write(const ToolOptions *options)
 {
+    _cleanup_(tool_closep) IvshmemPort *port = NULL;
     uint64_t offset;
-    Mapping mapping;
+    size_t size;
 
     if (tool_size("offset", options->arguments[0], &offset) != STATUS_OK ||
-        map(client, options, true, &mapping) != STATUS_OK)
+        tool_open(&port, options, NULL) != STATUS_OK)
         return STATUS_ERROR;
-    if (offset > mapping.size)
+    size = ivshmem_port_memory_size(port);
+    if (offset > size)
         return tool_error("offset %" PRIu64 ": outside of the memory, which has %zu bytes", offset,
-                          mapping.size);
-    return fill(mapping.bytes + offset, mapping.size - (size_t)offset, offset);
+                          size);
+    return fill((char *)ivshmem_port_memory(port) + offset, size - (size_t)offset, offset);
 }
