@@ -8,6 +8,11 @@ const Command commands[] = {
     {"wait", "[VECTOR]", 0, 1, TAKES_JSON | TAKES_TIMEOUT, run_wait,
      "wait until we are rung: status 0, or 2 if not in time"},
     {"watch", "", 0, 0, TAKES_JSON, run_watch, "show what happens, until SIGINT"},
+    {"ping", "PEER", 1, 1,
+     TAKES_JSON | TAKES_TIMEOUT | TAKES_COUNT | TAKES_LINK | TAKES_OFFSET | TAKES_PING, run_ping,
+     "measure round trips to a peer that runs pong"},
+    {"pong", "", 0, 0, TAKES_TIMEOUT | TAKES_COUNT | TAKES_LINK | TAKES_OFFSET, run_pong,
+     "answer pings, until SIGINT"},
     {"read", "OFFSET LENGTH", 2, 2, 0, run_read, "copy from the memory to standard output"},
     {"write", "OFFSET", 1, 1, 0, run_write, "copy standard input into the memory"},
 };

@@ -5,10 +5,13 @@
 #include "util/size.h"
 
 #include <getopt.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define COUNT_MAX 10000000 /* round trips; each takes 8 bytes */
 
 enum {
     OPTION_HELP,
@@ -20,6 +23,12 @@ enum {
     OPTION_VECTORS,
     OPTION_JSON,
     OPTION_TIMEOUT,
+    OPTION_COUNT,
+    OPTION_INTERVAL,
+    OPTION_SPIN,
+    OPTION_VECTOR,
+    OPTION_OFFSET,
+    OPTION_FORCE,
     N_OPTIONS
 };
 
@@ -33,10 +42,27 @@ static const CliOption table[] = {
     [OPTION_CONNECT_TIMEOUT] = {0, "connect-timeout", "S",
                                 "seconds until the server must have set us up (10)"},
     [OPTION_VECTORS] = {0, "vectors", "N", "how many the server gives each client, if known"},
-    [OPTION_JSON] = {0, "json", NULL, "list, wait, watch: JSON, one object a line"},
-    [OPTION_TIMEOUT] = {0, "timeout", "S", "wait: seconds until it gives up, status 2 (never)"},
+    [OPTION_JSON] = {0, "json", NULL, "list, wait, watch, ping: JSON, one object a line"},
+    [OPTION_TIMEOUT] = {0, "timeout", "S",
+                        "wait, pong: seconds until it gives up, status 2 (never); ping: for an "
+                        "answer (5)"},
+    [OPTION_COUNT] = {0, "count", "N", "ping: round trips (1000); pong: pings to answer (no end)"},
+    [OPTION_INTERVAL] = {0, "interval", "S", "ping: seconds between two (0)"},
+    [OPTION_SPIN] = {0, "spin", NULL, "ping: both sides look at the memory all the time"},
+    [OPTION_VECTOR] = {0, "vector", "N", "ping, pong: the vector to use on both sides (0)"},
+    [OPTION_OFFSET] = {0, "offset", "BYTES",
+                       "ping, pong: where to use 256 bytes of the memory (0)"},
+    [OPTION_FORCE] = {0, "force", NULL, "ping: also if the memory is not empty"},
 };
 _Static_assert(sizeof(table) / sizeof(table[0]) == N_OPTIONS, "a row each");
+_Static_assert(N_OPTIONS <= CLI_MAX_OPTIONS, "all of them fit");
+
+/* Which a command must take; 0: all do. */
+static const unsigned takes[N_OPTIONS] = {
+    [OPTION_JSON] = TAKES_JSON,     [OPTION_TIMEOUT] = TAKES_TIMEOUT, [OPTION_COUNT] = TAKES_COUNT,
+    [OPTION_INTERVAL] = TAKES_PING, [OPTION_SPIN] = TAKES_PING,       [OPTION_VECTOR] = TAKES_LINK,
+    [OPTION_OFFSET] = TAKES_OFFSET, [OPTION_FORCE] = TAKES_PING,
+};
 
 static void show_help(void)
 {
@@ -68,16 +94,24 @@ static bool store_seconds(const char *name, const char *text, int *ms)
     return true;
 }
 
-static bool store_vectors(ToolOptions *options, const char *text)
+static bool store_number(const char *name, const char *text, uint64_t min, uint64_t max,
+                         uint64_t *out)
 {
-    uint64_t number;
+    if (count_parse(text, min, max, out) == 0)
+        return true;
+    (void)tool_error("--%s '%s': not a number from %" PRIu64 " to %" PRIu64, name, text, min, max);
+    return false;
+}
 
-    if (count_parse(text, 1, VECTOR_MAX + 1, &number) < 0) {
-        (void)tool_error("--vectors '%s': not a number from 1 to %d", text, VECTOR_MAX + 1);
-        return false;
-    }
-    options->vectors = (unsigned)number;
-    return true;
+static bool store_unsigned(const char *name, const char *text, unsigned min, unsigned max,
+                           unsigned *out)
+{
+    uint64_t number = 0;
+    bool good = store_number(name, text, min, max, &number);
+
+    if (good)
+        *out = (unsigned)number;
+    return good;
 }
 
 static bool store(ToolOptions *options, int option, const char *value)
@@ -95,12 +129,26 @@ static bool store(ToolOptions *options, int option, const char *value)
     case OPTION_CONNECT_TIMEOUT:
         return store_seconds("connect-timeout", value, &options->connect_timeout_ms);
     case OPTION_VECTORS:
-        return store_vectors(options, value);
+        return store_unsigned("vectors", value, 1, VECTOR_MAX + 1, &options->vectors);
     case OPTION_JSON:
         options->json = true;
         return true;
     case OPTION_TIMEOUT:
         return store_seconds("timeout", value, &options->timeout_ms);
+    case OPTION_COUNT:
+        return store_number("count", value, 1, COUNT_MAX, &options->count);
+    case OPTION_INTERVAL:
+        return store_seconds("interval", value, &options->interval_ms);
+    case OPTION_SPIN:
+        options->spin = true;
+        return true;
+    case OPTION_VECTOR:
+        return store_unsigned("vector", value, 0, VECTOR_MAX, &options->vector);
+    case OPTION_OFFSET:
+        return tool_size("--offset", value, &options->offset) == STATUS_OK;
+    case OPTION_FORCE:
+        options->force = true;
+        return true;
     default:
         return false;
     }
@@ -116,11 +164,9 @@ static bool find_command(ToolOptions *options, const char *name)
     return options->command;
 }
 
-static bool check_command(const ToolOptions *options)
+static bool check_command(const ToolOptions *options, const bool *given)
 {
     const Command *command = options->command;
-    const char *name = command ? command->name : "interactive use";
-    unsigned takes = command ? command->takes : 0;
 
     if (command && (options->n_arguments < command->min_arguments ||
                     options->n_arguments > command->max_arguments)) {
@@ -128,11 +174,12 @@ static bool check_command(const ToolOptions *options)
                          *command->arguments ? " " : "", command->arguments);
         return false;
     }
-    if ((options->json && !(takes & TAKES_JSON)) ||
-        (options->timeout_ms >= 0 && !(takes & TAKES_TIMEOUT))) {
-        (void)tool_error("--%s does not go with %s",
-                         options->json && !(takes & TAKES_JSON) ? "json" : "timeout", name);
-        return false;
+    for (int i = 0; i < N_OPTIONS; i++) {
+        if (given[i] && takes[i] & ~(command ? command->takes : 0)) {
+            (void)tool_error("--%s does not go with %s", table[i].name,
+                             command ? command->name : "interactive use");
+            return false;
+        }
     }
     if (options->socket && options->port) {
         (void)tool_error("--socket and --port both say where");
@@ -143,6 +190,7 @@ static bool check_command(const ToolOptions *options)
 
 OptionsResult options_parse(ToolOptions *options, int argc, char **argv)
 {
+    bool given[N_OPTIONS] = {false};
     const char *value;
     int option;
 
@@ -156,6 +204,8 @@ OptionsResult options_parse(ToolOptions *options, int argc, char **argv)
             return OPTIONS_DONE;
         if (option == CLI_WRONG || !store(options, option, value))
             return OPTIONS_WRONG;
+        given[option] = true;
+        options->given |= takes[option];
     }
     if (optind < argc && !find_command(options, argv[optind]))
         return OPTIONS_WRONG;
@@ -163,5 +213,5 @@ OptionsResult options_parse(ToolOptions *options, int argc, char **argv)
         options->arguments = argv + optind + 1;
         options->n_arguments = argc - optind - 1;
     }
-    return check_command(options) ? OPTIONS_RUN : OPTIONS_WRONG;
+    return check_command(options, given) ? OPTIONS_RUN : OPTIONS_WRONG;
 }

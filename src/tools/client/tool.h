@@ -35,6 +35,14 @@ typedef struct ToolOptions {
     int connect_timeout_ms; /* -1: none given */
     int timeout_ms;         /* -1: none given */
     unsigned vectors;       /* 0: not known */
+    unsigned given;         /* which of the TAKES_ */
+    /* ping, pong */
+    uint64_t count; /* 0: none given */
+    int interval_ms;
+    unsigned vector;
+    uint64_t offset;
+    bool spin;
+    bool force;
     const Command *command; /* NULL: interactive */
     char **arguments;       /* the command's */
     int n_arguments;
@@ -43,6 +51,10 @@ typedef struct ToolOptions {
 /* Options that only some commands take. */
 #define TAKES_JSON    1U
 #define TAKES_TIMEOUT 2U
+#define TAKES_COUNT   4U
+#define TAKES_LINK    8U /* --vector */
+#define TAKES_OFFSET  16U
+#define TAKES_PING    32U /* --interval, --spin, --force */
 
 struct Command {
     const char *name;
@@ -97,6 +109,8 @@ int run_wait(const ToolOptions *options);
 int run_watch(const ToolOptions *options);
 int run_read(const ToolOptions *options);
 int run_write(const ToolOptions *options);
+int run_ping(const ToolOptions *options);
+int run_pong(const ToolOptions *options);
 
 /** QEMU's client: a prompt, and a server that is waited for. */
 int run_interactive(const ToolOptions *options);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/client/link.h"
+
+#include "util/deadline.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SPINS        65536 /* between two looks at the clock */
+#define PAUSE_MIN_NS INT64_C(50000)
+#define PAUSE_MAX_NS INT64_C(1000000)
+
+int link_init(Link *link, IvshmemPort *port, const ToolOptions *options, int signals)
+{
+    size_t size = ivshmem_port_memory_size(port);
+
+    *link = (Link){
+        .port = port, .offset = options->offset, .vector = options->vector, .signals = signals};
+    if (ivshmem_port_id(port) < 0)
+        return tool_error("%s is an ivshmem-plain device, which has no peers",
+                          ivshmem_port_name(port));
+    if (link->vector >= ivshmem_port_n_vectors(port))
+        return tool_error("there is no vector %u: we have %u", link->vector,
+                          ivshmem_port_n_vectors(port));
+    if (link->offset % LINK_ALIGN != 0)
+        return tool_error("offset %" PRIu64 ": not a multiple of %d", link->offset, LINK_ALIGN);
+    if (link->offset > size || size - link->offset < LINK_BLOCK_SIZE)
+        return tool_error("offset %" PRIu64 ": no room for %d bytes in the memory, which has %zu",
+                          link->offset, LINK_BLOCK_SIZE, size);
+    link->block = (LinkBlock *)((char *)ivshmem_port_memory(port) + link->offset);
+    return STATUS_OK;
+}
+
+int link_check_empty(const Link *link, const ToolOptions *options)
+{
+    const uint64_t *memory = ivshmem_port_memory(link->port);
+    bool told = options->given & TAKES_OFFSET;
+    size_t from = told ? link->offset : 0;
+    size_t end = told ? from + LINK_BLOCK_SIZE : ivshmem_port_memory_size(link->port);
+
+    if (options->force)
+        return STATUS_OK;
+    if (atomic_load(&link->block->magic) == LINK_MAGIC)
+        return tool_error("offset %" PRIu64 ": another ping runs there, or was killed; --force "
+                          "takes its place, and --offset another one",
+                          link->offset);
+    for (size_t at = from; at < end; at += sizeof(*memory))
+        if (memory[at / sizeof(*memory)] != 0)
+            return tool_error("the memory is not empty: there is something at %zu; say with "
+                              "--offset which %d bytes may be used, or --force",
+                              at, LINK_BLOCK_SIZE);
+    return STATUS_OK;
+}
+
+static int spin(const Link *link, const _Atomic uint64_t *counter, uint64_t was, int timeout_ms)
+{
+    struct pollfd signals = {.fd = link->signals, .events = POLLIN};
+    int64_t deadline = 0; /* most of the time it is not needed, and the clock costs */
+
+    for (;;) {
+        for (int i = 0; i < SPINS; i++)
+            if (atomic_load_explicit(counter, memory_order_acquire) != was)
+                return 1;
+        if (poll(&signals, 1, 0) > 0)
+            return -EINTR;
+        if (!deadline)
+            deadline = deadline_after(timeout_ms);
+        if (deadline_left(deadline) == 0)
+            return 0;
+    }
+}
+
+/* Looks, after pauses that grow. */
+static int look(const Link *link, const _Atomic uint64_t *counter, uint64_t was, int64_t deadline)
+{
+    struct pollfd signals = {.fd = link->signals, .events = POLLIN};
+    struct timespec pause = {.tv_nsec = PAUSE_MIN_NS};
+
+    while (atomic_load_explicit(counter, memory_order_acquire) == was) {
+        if (deadline_left(deadline) == 0)
+            return 0;
+        if (ppoll(&signals, 1, &pause, NULL) > 0)
+            return -EINTR;
+        if (pause.tv_nsec < PAUSE_MAX_NS)
+            pause.tv_nsec *= 2;
+    }
+    return 1;
+}
+
+/*
+ * One poll and one read for a doorbell, as in a program that does nothing else. The clock is not
+ * asked unless something else has woken us, as in a virtual machine that can cost more than both.
+ */
+static int sleep_until_rung(const Link *link, const _Atomic uint64_t *counter, uint64_t was,
+                            int timeout_ms)
+{
+    struct pollfd fds[] = {
+        {.fd = ivshmem_port_vector_fd(link->port, link->vector), .events = POLLIN},
+        {.fd = link->signals, .events = POLLIN},
+        {.fd = ivshmem_port_news_fd(link->port), .events = POLLIN},
+    };
+    int64_t deadline = 0;
+    uint64_t count;
+
+    while (atomic_load_explicit(counter, memory_order_acquire) == was) {
+        int n;
+
+        if (deadline)
+            timeout_ms = deadline_left(deadline);
+        n = poll(fds, 3, timeout_ms);
+        if (n == 0)
+            return 0;
+        if (fds[1].revents)
+            return -EINTR;
+        if (fds[2].revents)
+            (void)ivshmem_port_dispatch(link->port);
+        if (fds[0].revents && read(fds[0].fd, &count, sizeof(count)) == sizeof(count) &&
+            atomic_load_explicit(counter, memory_order_acquire) != was)
+            return 1;
+        if (!deadline)
+            deadline = deadline_after(timeout_ms);
+    }
+    return 1;
+}
+
+int link_await(Link *link, const _Atomic uint64_t *counter, uint64_t was, bool spins,
+               int timeout_ms)
+{
+    if (spins)
+        return spin(link, counter, was, timeout_ms);
+    if (!ivshmem_port_has_interrupts(link->port))
+        return look(link, counter, was, deadline_after(timeout_ms));
+    return sleep_until_rung(link, counter, was, timeout_ms);
+}
