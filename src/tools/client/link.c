@@ -113,13 +113,13 @@ static int sleep_until_rung(const Link *link, const _Atomic uint64_t *counter, u
         n = poll(fds, 3, timeout_ms);
         if (n == 0)
             return 0;
+        if (fds[0].revents && read(fds[0].fd, &count, sizeof(count)) == sizeof(count) &&
+            atomic_load_explicit(counter, memory_order_acquire) != was)
+            return 1;
         if (fds[1].revents)
             return -EINTR;
         if (fds[2].revents)
             (void)ivshmem_port_dispatch(link->port);
-        if (fds[0].revents && read(fds[0].fd, &count, sizeof(count)) == sizeof(count) &&
-            atomic_load_explicit(counter, memory_order_acquire) != was)
-            return 1;
         if (!deadline)
             deadline = deadline_after(timeout_ms);
     }
