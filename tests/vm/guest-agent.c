@@ -20,17 +20,19 @@
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "guest-program.h"
 #include "ivshmem-device.h"
 #include "util/cleanup.h"
 
 #define PORT      "/dev/ttyS1"
 #define MODULES   "/modules" /* the files "1", "2", ... in the order of loading */
 #define LINE_SIZE 16384
-#define MAX_WORDS 8
+#define MAX_WORDS 24
 #define MAX_LIST  16
 #define BYTES_MAX 4096 /* of one read or write */
 
@@ -322,20 +324,85 @@ static int do_pong(char **words)
     return answer(0);
 }
 
+/* given DIGITS: what the next program has on its standard input */
+static int do_given(char **words)
+{
+    return answer(program_given(words[1]));
+}
+
+/* start PROGRAM ARGUMENT...: one at a time */
+static int do_start(char **words)
+{
+    return answer(program_start(words + 1));
+}
+
+/* until MILLISECONDS TEXT: until the program has printed that */
+static int do_until(char **words)
+{
+    return answer(program_until(words[2], (int)number(words[1])));
+}
+
+/* signal NUMBER: to the program */
+static int do_signal(char **words)
+{
+    return answer(program_signal((int)number(words[1])));
+}
+
+/* finish MILLISECONDS: waits for the program's end: its status, and what it has printed */
+static int do_finish(char **words)
+{
+    int status = program_finish((int)number(words[1]));
+
+    if (status < 0)
+        return answer(status);
+    (void)fprintf(port, "ok %d ", status);
+    program_print(port);
+    (void)fprintf(port, "\n");
+    return 0;
+}
+
+/* release: the kernel's */
+static int do_release(char **words)
+{
+    struct utsname kernel;
+
+    (void)words;
+    if (uname(&kernel) < 0)
+        return answer(-errno);
+    (void)fprintf(port, "ok %s\n", kernel.release);
+    return 0;
+}
+
+/* unlink PATH, user NUMBER (of the next programs; their group too) */
+static int do_unlink(char **words)
+{
+    return answer(unlink(words[1]) < 0 ? -errno : 0);
+}
+
+static int do_user(char **words)
+{
+    program_user(number(words[1]));
+    return answer(0);
+}
+
 static const struct Command {
     const char *name;
     int (*run)(char **words); /* missing arguments are NULL */
     int n_words;              /* at least, with the name */
     bool needs_device;
 } commands[] = {
-    {"load", do_load, 1, false},     {"list", do_list, 1, false},
-    {"appear", do_appear, 2, false}, {"bind", do_bind, 1, false},
-    {"unbind", do_unbind, 1, false}, {"open", do_open, 1, false},
-    {"close", do_close, 1, true},    {"id", do_id, 1, true},
-    {"ring", do_ring, 3, true},      {"wait", do_wait, 3, true},
-    {"read", do_read, 3, true},      {"write", do_write, 3, true},
-    {"config", do_config, 4, false}, {"ping", do_ping, 5, true},
-    {"pong", do_pong, 5, true},
+    {"load", do_load, 1, false},       {"list", do_list, 1, false},
+    {"appear", do_appear, 2, false},   {"bind", do_bind, 1, false},
+    {"unbind", do_unbind, 1, false},   {"open", do_open, 1, false},
+    {"close", do_close, 1, true},      {"id", do_id, 1, true},
+    {"ring", do_ring, 3, true},        {"wait", do_wait, 3, true},
+    {"read", do_read, 3, true},        {"write", do_write, 3, true},
+    {"config", do_config, 4, false},   {"ping", do_ping, 5, true},
+    {"pong", do_pong, 5, true},        {"given", do_given, 1, false},
+    {"start", do_start, 2, false},     {"until", do_until, 3, false},
+    {"signal", do_signal, 2, false},   {"finish", do_finish, 2, false},
+    {"release", do_release, 1, false}, {"unlink", do_unlink, 2, false},
+    {"user", do_user, 2, false},
 };
 
 static int run(char *line)

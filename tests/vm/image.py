@@ -31,6 +31,9 @@ MODULES = [
 ]
 
 
+CLIENT = "bin/ivshmem-client"  # where guests have it
+
+
 class Image:
     """kernel and initrd are the paths that QEMU takes."""
 
@@ -41,18 +44,22 @@ class Image:
             self.folder /= metapackage
         self.kernel = self.folder / "vmlinuz"
         self.initrd = self.folder / "initrd"
+        self._release = self.folder / "release"
 
     def make(self):
-        """Makes what is missing or older than the agent. Runs at the same time take turns."""
-        agent = build_folder() / "tests/vm/guest-agent"
+        """Makes what is missing or older than the programs in it. Runs at the same time take
+        turns."""
+        programs = {"init": build_folder() / "tests/vm/guest-agent",
+                    CLIENT: build_folder() / "ivshmem-client-static"}
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not self.kernel.exists():
+            if not self.kernel.exists() or not self._release.exists():
                 self._fetch()
-            _run(["ninja", "-C", build_folder(), "tests/vm/guest-agent"])
-            if not self.initrd.exists() or self.initrd.stat().st_mtime < agent.stat().st_mtime:
-                self._pack(agent)
+            _run(["ninja", "-C", build_folder(), "tests/vm/guest-agent", "ivshmem-client-static"])
+            newest = max(program.stat().st_mtime for program in programs.values())
+            if not self.initrd.exists() or self.initrd.stat().st_mtime < newest:
+                self._pack(programs)
         return self
 
     def _fetch(self):
@@ -68,15 +75,23 @@ class Image:
             (modules,) = (scratch / "root/lib/modules").glob("*/kernel")
             for i, module in enumerate(MODULES, 1):
                 shutil.copy(modules / module, self.folder / f"module-{i}")
+            self._release.write_text(modules.parent.name, encoding="ascii")
             shutil.copy(kernel, self.folder / "vmlinuz.new")
         os.rename(self.folder / "vmlinuz.new", self.kernel)
 
-    def _pack(self, agent):
-        files = {"init": agent.read_bytes()}
-        for i in range(1, len(MODULES) + 1):
-            files[f"modules/{i}"] = (self.folder / f"module-{i}").read_bytes()
+    def _pack(self, programs):
+        files = {name: program.read_bytes() for name, program in programs.items()}
+        links = {}
+        for i, module in enumerate(MODULES, 1):
+            name = f"lib/modules/{self._release.read_text(encoding='ascii')}/kernel/{module}"
+            files[name] = (self.folder / f"module-{i}").read_bytes()
+            links[f"modules/{i}"] = f"/{name}"
+        folders = {"dev", "proc", "sys", "modules", "etc", "tmp"}
+        for name in files:
+            folders |= {str(parent) for parent in pathlib.PurePath(name).parents} - {"."}
+        files["etc/group"] = b"root:x:0:\nivshmem:x:1000:\n"
         new = self.folder / "initrd.new"
-        new.write_bytes(archive(["dev", "proc", "sys", "modules"], files))
+        new.write_bytes(archive(sorted(folders), files, links))
         os.rename(new, self.initrd)
 
 
@@ -98,13 +113,14 @@ def _kernel_package(metapackage):
     return found[1]
 
 
-def archive(folders, files):
+def archive(folders, files, links):
     """An initramfs: a cpio archive in the `newc` format (Linux,
     Documentation/driver-api/early-userspace/buffer-format.rst). /dev/console is the one node that
     the kernel wants before there is a /dev."""
     entries = [(name, 0o040755, b"", (0, 0)) for name in folders]
     entries.append(("dev/console", 0o020600, b"", (5, 1)))
     entries += [(name, 0o100755, data, (0, 0)) for name, data in files.items()]
+    entries += [(name, 0o120777, target.encode(), (0, 0)) for name, target in links.items()]
     entries.append(("TRAILER!!!", 0, b"", (0, 0)))
     out = bytearray()
     for inode, (name, mode, data, (major, minor)) in enumerate(entries, 1):

@@ -12,6 +12,7 @@ QEMU runs with -accel tcg and never with hardware virtualisation. Every wait has
 at once if QEMU does; what QEMU and the guest said is then in the exception.
 """
 
+import dataclasses
 import os
 import pathlib
 import select
@@ -20,6 +21,7 @@ import subprocess
 import tempfile
 import time
 
+from image import CLIENT
 from qmp import Qmp
 
 QEMU = os.environ.get("IVSHMEM_QEMU", "qemu-system-x86_64")
@@ -38,6 +40,14 @@ class GuestError(Exception):
     def __init__(self, command, errno, text):
         super().__init__(f"{command}: {text} ({errno})")
         self.errno = errno
+
+
+@dataclasses.dataclass
+class Done:
+    """A program that has ended in a guest; what it printed is text."""
+    status: int
+    out: str
+    err: str
 
 
 class Lines:
@@ -204,6 +214,30 @@ class Vm:
     def write(self, offset, data):
         """Writes bytes into the shared memory."""
         self.call(f"write {offset} {data.hex()}")
+
+    # ivshmem-client in the guest
+
+    def start_client(self, *words, given=b"", port="pci:auto"):
+        """Starts ivshmem-client with a command; finish_client() waits for it."""
+        self.call(f"given {given.hex()}")
+        at = ["--port", port] if port else []
+        self.call(" ".join(["start", f"/{CLIENT}", *at, *map(str, words)]))
+
+    def until_client(self, text):
+        """Waits until it has printed a text, without spaces."""
+        self.call(f"until {TIMEOUT * 1000} {text}")
+
+    def finish_client(self, number=None):
+        """What has come of it, after a signal if there is one."""
+        if number is not None:
+            self.call(f"signal {int(number)}")
+        status, out, err = self.call(f"finish {TIMEOUT * 1000}", 2 * TIMEOUT)
+        return Done(int(status), *(bytes.fromhex(text[1:]).decode() for text in (out, err)))
+
+    def client(self, *words, **options):
+        """Runs it to its end."""
+        self.start_client(*words, **options)
+        return self.finish_client()
 
     # What went wrong
 

@@ -13,6 +13,10 @@ const Command commands[] = {
      "measure round trips to a peer that runs pong"},
     {"pong", "", 0, 0, TAKES_TIMEOUT | TAKES_COUNT | TAKES_LINK | TAKES_OFFSET, run_pong,
      "answer pings, until SIGINT"},
+    {"setup", "", 0, 0, TAKES_SETUP, run_setup,
+     "in a virtual machine: let programs be woken by its devices"},
+    {"doctor", "[PEER]", 0, 1, TAKES_LINK | TAKES_OFFSET, run_doctor,
+     "say what is wrong; PEER must run pong, and answer"},
     {"read", "OFFSET LENGTH", 2, 2, 0, run_read, "copy from the memory to standard output"},
     {"write", "OFFSET", 1, 1, 0, run_write, "copy standard input into the memory"},
 };

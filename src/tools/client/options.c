@@ -29,6 +29,9 @@ enum {
     OPTION_VECTOR,
     OPTION_OFFSET,
     OPTION_FORCE,
+    OPTION_GROUP,
+    OPTION_UNDO,
+    OPTION_DRY_RUN,
     N_OPTIONS
 };
 
@@ -53,6 +56,9 @@ static const CliOption table[] = {
     [OPTION_OFFSET] = {0, "offset", "BYTES",
                        "ping, pong: where to use 256 bytes of the memory (0)"},
     [OPTION_FORCE] = {0, "force", NULL, "ping: also if the memory is not empty"},
+    [OPTION_GROUP] = {0, "group", "NAME", "setup: who may use the device, besides root"},
+    [OPTION_UNDO] = {0, "undo", NULL, "setup: leave the device as it was after boot"},
+    [OPTION_DRY_RUN] = {0, "dry-run", NULL, "setup: show what would be done"},
 };
 _Static_assert(sizeof(table) / sizeof(table[0]) == N_OPTIONS, "a row each");
 _Static_assert(N_OPTIONS <= CLI_MAX_OPTIONS, "all of them fit");
@@ -61,7 +67,8 @@ _Static_assert(N_OPTIONS <= CLI_MAX_OPTIONS, "all of them fit");
 static const unsigned takes[N_OPTIONS] = {
     [OPTION_JSON] = TAKES_JSON,     [OPTION_TIMEOUT] = TAKES_TIMEOUT, [OPTION_COUNT] = TAKES_COUNT,
     [OPTION_INTERVAL] = TAKES_PING, [OPTION_SPIN] = TAKES_PING,       [OPTION_VECTOR] = TAKES_LINK,
-    [OPTION_OFFSET] = TAKES_OFFSET, [OPTION_FORCE] = TAKES_PING,
+    [OPTION_OFFSET] = TAKES_OFFSET, [OPTION_FORCE] = TAKES_PING,      [OPTION_GROUP] = TAKES_SETUP,
+    [OPTION_UNDO] = TAKES_SETUP,    [OPTION_DRY_RUN] = TAKES_SETUP,
 };
 
 static void show_help(void)
@@ -146,6 +153,15 @@ static bool store(ToolOptions *options, int option, const char *value)
         return store_unsigned("vector", value, 0, VECTOR_MAX, &options->vector);
     case OPTION_OFFSET:
         return tool_size("--offset", value, &options->offset) == STATUS_OK;
+    case OPTION_GROUP:
+        options->group = value;
+        return true;
+    case OPTION_UNDO:
+        options->undo = true;
+        return true;
+    case OPTION_DRY_RUN:
+        options->dry_run = true;
+        return true;
     case OPTION_FORCE:
         options->force = true;
         return true;

@@ -43,6 +43,10 @@ typedef struct ToolOptions {
     uint64_t offset;
     bool spin;
     bool force;
+    /* setup */
+    const char *group; /* NULL: none given */
+    bool undo;
+    bool dry_run;
     const Command *command; /* NULL: interactive */
     char **arguments;       /* the command's */
     int n_arguments;
@@ -54,6 +58,7 @@ typedef struct ToolOptions {
 #define TAKES_COUNT   4U
 #define TAKES_LINK    8U /* --vector */
 #define TAKES_OFFSET  16U
+#define TAKES_SETUP   64U /* --group, --undo, --dry-run */
 #define TAKES_PING    32U /* --interval, --spin, --force */
 
 struct Command {
@@ -111,6 +116,8 @@ int run_read(const ToolOptions *options);
 int run_write(const ToolOptions *options);
 int run_ping(const ToolOptions *options);
 int run_pong(const ToolOptions *options);
+int run_setup(const ToolOptions *options);
+int run_doctor(const ToolOptions *options);
 
 /** QEMU's client: a prompt, and a server that is waited for. */
 int run_interactive(const ToolOptions *options);
