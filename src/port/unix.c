@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "util/deadline.h"
+#include "util/nowait.h"
 
 #define SCHEME "unix:"
 #define ID_MAX 0xffff
@@ -198,7 +199,7 @@ static int wait_until(IvshmemPort *port, int fd, int64_t deadline)
             return n < 0 ? -errno : 0;
         if (fds[1].revents)
             take_news(port);
-        if (fds[0].revents && read(fd, &count, sizeof(count)) == sizeof(count))
+        if (fds[0].revents && nowait_read(fd, &count, sizeof(count)) == sizeof(count))
             return 1;
     }
 }

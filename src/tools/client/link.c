@@ -2,6 +2,7 @@
 #include "tools/client/link.h"
 
 #include "util/deadline.h"
+#include "util/nowait.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -113,7 +114,7 @@ static int sleep_until_rung(const Link *link, const _Atomic uint64_t *counter, u
         n = poll(fds, 3, timeout_ms);
         if (n == 0)
             return 0;
-        if (fds[0].revents && read(fds[0].fd, &count, sizeof(count)) == sizeof(count) &&
+        if (fds[0].revents && nowait_read(fds[0].fd, &count, sizeof(count)) == sizeof(count) &&
             atomic_load_explicit(counter, memory_order_acquire) != was)
             return 1;
         if (fds[1].revents)
