@@ -183,12 +183,12 @@ def churn(quick):
 
 
 def doorbell(quick):
-    """ringing a doorbell by the client library, over write()"""
+    """ringing a doorbell by the client library and through a port, over write()"""
     if not (BUILD / "bench" / "bench-doorbell").exists():
         return [], None
     done = program("doorbell", SERVER, 10 if quick else 50)
-    return [compare("a doorbell by the library", done, lambda r: r["library"],
-                    lambda r: r["write"], 1.05, "ns", 1)], done
+    return [compare(f"a doorbell by the {name}", done, lambda r, name=name: r[name],
+                    lambda r: r["write"], 1.05, "ns", 1) for name in ("library", "port")], done
 
 
 BENCHMARKS = {f.__name__: f for f in

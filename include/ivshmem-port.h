@@ -66,6 +66,10 @@ typedef struct IvshmemPortOptions {
     bool read_only;
     /** unix: map no memory at all; ivshmem_port_memory() is NULL. */
     bool no_memory;
+    /** unix: let no peer make a ring wait. One that means harm can: O_NONBLOCK of its eventfds is
+     * shared by all who hold them, and so is their counter. To look at the flag before each ring
+     * costs more than half as much again as the ring. */
+    bool wary;
     /** pci: the folder that holds sys/ and dev/; NULL: / */
     const char *root;
     /** unix: whom to tell of each peer that is there or connects, and of each of those that leaves:

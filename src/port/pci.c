@@ -44,7 +44,7 @@ static unsigned n_vectors(const IvshmemPort *port)
     return ivshmem_device_n_vectors(port->device);
 }
 
-static int ring(IvshmemPort *port, unsigned peer, unsigned vector)
+int port_ring_pci(IvshmemPort *port, unsigned peer, unsigned vector)
 {
     return ivshmem_device_ring(port->device, peer, vector);
 }
@@ -88,7 +88,6 @@ const PortKind port_pci = {
     .open = open_pci,
     .close = close_pci,
     .n_vectors = n_vectors,
-    .ring = ring,
     .wait = wait_pci,
     .wait_for = wait_for,
     .vector_fd = vector_fd,

@@ -38,7 +38,6 @@ struct PortKind {
     int (*open)(IvshmemPort *port, const char *where, const IvshmemPortOptions *options);
     void (*close)(IvshmemPort *port);
     unsigned (*n_vectors)(const IvshmemPort *port);
-    int (*ring)(IvshmemPort *port, unsigned peer, unsigned vector);
     int (*wait)(IvshmemPort *port, unsigned vector, int timeout_ms);
     int (*wait_for)(IvshmemPort *port, unsigned vector, bool (*look)(void *opaque), void *opaque,
                     int timeout_ms);
@@ -50,3 +49,6 @@ struct PortKind {
 
 extern const PortKind port_unix;
 extern const PortKind port_pci;
+
+int port_ring_unix(IvshmemPort *port, unsigned peer, unsigned vector);
+int port_ring_pci(IvshmemPort *port, unsigned peer, unsigned vector);

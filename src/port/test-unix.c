@@ -180,6 +180,26 @@ static void test_doorbells(void **state)
     ivshmem_port_close(b);
 }
 
+/* A peer that has made its eventfd block, and filled it, does not hold up who is wary. */
+static void test_wary(void **state)
+{
+    World *world = *state;
+    const IvshmemPortOptions options = {.n_vectors = N_VECTORS, .wary = true};
+    const uint64_t full = UINT64_MAX - 1;
+    IvshmemPort *port = NULL;
+    IvshmemPort *bad = open_port(world, false);
+    int fd = ivshmem_port_vector_fd(bad, 0);
+
+    assert_int_equal(ivshmem_port_open(&port, world->uri, &options), 0);
+    assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    assert_int_equal(ivshmem_port_ring(port, 0, 0), 0);
+    assert_int_equal(ivshmem_port_ring(port, 0, 1), 0);
+    assert_int_equal(ivshmem_port_wait(bad, 1, BOUND_MS), 1);
+    ivshmem_port_close(port);
+    ivshmem_port_close(bad);
+}
+
 static void test_peers(void **state)
 {
     World *world = *state;
@@ -300,9 +320,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        served_test(test_what_it_is), served_test(test_doorbells),   served_test(test_peers),
-        served_test(test_wait_for),   served_test(test_server_gone), served_test(test_how_to_map),
-        served_test(test_refused),
+        served_test(test_what_it_is), served_test(test_doorbells), served_test(test_wary),
+        served_test(test_peers),      served_test(test_wait_for),  served_test(test_server_gone),
+        served_test(test_how_to_map), served_test(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,7 +132,7 @@ static unsigned vectors_of(const IvshmemPort *port, const Peers *peers, unsigned
 
 int run_ring(const ToolOptions *options)
 {
-    const IvshmemPortOptions want = {.no_memory = true};
+    const IvshmemPortOptions want = {.no_memory = true, .wary = true};
     _cleanup_(tool_closep) IvshmemPort *port = NULL;
     _cleanup_(free_peers) Peers peers = {0};
     char **words = options->arguments;
