@@ -19,6 +19,7 @@ stages=(
     "protocol protocol       build      300 pytest  build      protocol"
     "daemon   daemon         build      400 pytest  build      daemon"
     "attacks  attacks        build      400 pytest  build      attacks"
+    "control  control        build      300 pytest  build      control"
     "vm       vm             build      600 pytest  build      vm"
     "bench    bench          build      240 pytest  build      bench"
     "analyze  analyze        build      300 analyze build"
@@ -27,6 +28,7 @@ stages=(
     "asan     asan-unit      asan-build 600 unit    build-asan"
     "asan     asan-protocol  asan-build 600 pytest  build-asan protocol"
     "asan     asan-daemon    asan-build 600 pytest  build-asan daemon"
+    "asan     asan-control   asan-build 600 pytest  build-asan control"
     "fuzz     fuzz           -          600 fuzz"
     "bare     bare           -         2700 pytest  build      bare"
 )

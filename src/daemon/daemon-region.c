@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/daemon-region.h"
 
+#include "daemon/control/events.h"
 #include "daemon/daemon.h"
 #include "daemon/report.h"
 #include "util/cleanup.h"
@@ -27,6 +28,25 @@ static IvshmemServerAdmission judge(void *opaque, const IvshmemServer *server, i
     if (listener >= region->n_listeners || !region->listeners[listener])
         return IVSHMEM_SERVER_REFUSE;
     return policy_judge(&region->listeners[listener]->settings.policy, who);
+}
+
+static void tell_connected(void *opaque, IvshmemServer *server, const IvshmemServerPeer *peer)
+{
+    (void)server;
+    events_client_connected(opaque, peer);
+}
+
+static void tell_left(void *opaque, IvshmemServer *server, const IvshmemServerPeer *peer)
+{
+    (void)server;
+    events_client_left(opaque, peer);
+}
+
+static void tell_refused(void *opaque, IvshmemServer *server, int listener,
+                         IvshmemServerRefusal reason, const IvshmemServerCredentials *who)
+{
+    (void)server;
+    events_client_refused(opaque, listener, reason, who);
 }
 
 static void dispatch(void *owner, uint32_t events)
@@ -161,6 +181,9 @@ int daemon_region_open(Daemon *daemon, RegionSettings *settings, DaemonRegion **
     config->opaque = region;
     config->log = log_to_report;
     config->admit = judge;
+    config->peer_connected = tell_connected;
+    config->peer_left = tell_left;
+    config->client_refused = tell_refused;
     r = make_state(region, error);
     if (r == 0)
         r = start(region, &taken, error);

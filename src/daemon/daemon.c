@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/daemon.h"
 
+#include "daemon/control/events.h"
 #include "util/cleanup.h"
 #include "util/signals.h"
 
@@ -21,7 +22,7 @@ int daemon_init(Daemon *daemon, ErrorText *error)
     struct timespec now;
     int r;
 
-    *daemon = (Daemon){.loop = LOOP_NONE};
+    *daemon = (Daemon){.loop = LOOP_NONE, .control = CONTROL_NONE};
     (void)clock_gettime(CLOCK_REALTIME, &now);
     daemon->started_at = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
     (void)signal(SIGPIPE, SIG_IGN);
@@ -38,6 +39,7 @@ int daemon_init(Daemon *daemon, ErrorText *error)
 
 void daemon_close(Daemon *daemon)
 {
+    control_close(&daemon->control);
     loop_free(&daemon->loop);
     while (daemon->regions) {
         DaemonRegion *region = daemon->regions;
@@ -61,6 +63,7 @@ int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **o
         end = &(*end)->next;
     *end = *out;
     daemon->n_regions++;
+    events_region_added(*out);
     return 0;
 }
 
@@ -72,6 +75,7 @@ void daemon_remove_region(Daemon *daemon, DaemonRegion *region)
         at = &(*at)->next;
     *at = region->next;
     daemon->n_regions--;
+    events_region_removed(region);
     loop_retire(&daemon->loop, &region->handler);
 }
 

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "daemon/control/control.h"
 #include "daemon/daemon-region.h"
 #include "daemon/loop.h"
 
@@ -18,7 +19,8 @@ typedef struct Daemon {
     bool shows_names;   /* log lines say which region they are of */
     int64_t started_at; /* CLOCK_REALTIME, ns */
     LoopHandler signals;
-    int status; /* why the loop has ended: 0 or a negative errno */
+    Control control; /* if it is open */
+    int status;      /* why the loop has ended: 0 or a negative errno */
 } Daemon;
 
 /** Signals that end the daemon are waited for from here on. @return 0 or a negative errno with the

@@ -88,6 +88,13 @@ static int prepare(Daemon *daemon, const Options *options, RegionSettings *setti
     return 0;
 }
 
+static int open_control(Daemon *daemon, const Options *options, ErrorText *error)
+{
+    const ControlSpec spec = {options->control, options->control_gid, options->run_uid};
+
+    return control_open(&daemon->control, daemon, &spec, error);
+}
+
 static int open_all(Daemon *daemon, const Options *options, RegionSettings *settings,
                     Pidfile *pidfile)
 {
@@ -98,6 +105,8 @@ static int open_all(Daemon *daemon, const Options *options, RegionSettings *sett
     if (r < 0)
         return r;
     r = daemon_add_region(daemon, settings, &region, &error);
+    if (r == 0 && options->control)
+        r = open_control(daemon, options, &error);
     if (r < 0)
         return complain(&error, r);
     if (options->show_attach)
@@ -123,10 +132,12 @@ static const char *folder_of(const char *path, char folder[static PATH_MAX])
 static int confine(const Daemon *daemon, const Options *options)
 {
     const IvshmemServer *server = &daemon->regions->server;
-    char socket_folder[PATH_MAX], pid_folder[PATH_MAX];
+    char socket_folder[PATH_MAX], pid_folder[PATH_MAX], control_folder[PATH_MAX];
     bool in_folder = options->server.memory == IVSHMEM_SERVER_MEMORY_DIRECTORY;
     const SandboxPath paths[] = {
         {folder_of(server->unix_sock_path, socket_folder), .remove = true},
+        {options->control ? folder_of(options->control, control_folder) : "/dev/null",
+         .remove = true},
         {folder_of(options->pidfile, pid_folder), .remove = true},
         {"/dev/shm", .read = true, .write = true, .remove = true},
         {in_folder ? server->shm_path : "/dev/shm", .read = true, .write = true},

@@ -36,6 +36,8 @@ static OptionsResult conclude(Options *options, int argc, char **argv)
         return complain("unexpected argument", argv[optind]);
     if (server->verbose && !options->foreground)
         return complain("cannot use verbose in daemon mode: -v needs -F", "");
+    if (options->control_gid != (gid_t)-1 && !options->control)
+        return complain("--control-group needs --control", "");
     if (server->socket_gid != (gid_t)-1 && server->socket_mode < 0)
         server->socket_mode = 0660;
     /* What the server opens again or removes later must be its user's. */
@@ -56,6 +58,7 @@ OptionsResult options_parse(Options *options, int argc, char **argv)
         .run_uid = (uid_t)-1,
         .run_gid = (gid_t)-1,
         .sandbox = SANDBOX_DEFAULT,
+        .control_gid = (gid_t)-1,
     };
     ivshmem_server_config_init(&options->server);
     for (unsigned i = 0; i < n_options; i++)

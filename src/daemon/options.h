@@ -28,7 +28,9 @@ typedef struct Options {
     SandboxMode sandbox;
     bool foreground;
     bool show_attach;
-    bool no_keeper; /* be one process, which no crash survives */
+    bool no_keeper;      /* be one process, which no crash survives */
+    const char *control; /* path of the control socket; NULL: there is none */
+    gid_t control_gid;   /* (gid_t)-1: only the server's user may connect to it */
 } Options;
 
 /** Reads the command line. Errors are one line each on standard error. Strings point into argv. */

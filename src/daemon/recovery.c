@@ -112,6 +112,8 @@ static int renew_loop(Daemon *daemon)
     r = loop_init(&daemon->loop);
     for (DaemonRegion *region = daemon->regions; r == 0 && region; region = region->next)
         r = loop_add(&daemon->loop, &region->handler, EPOLLIN);
+    if (r == 0 && daemon->control.socket.fd >= 0)
+        r = loop_add(&daemon->loop, &daemon->control.handler, EPOLLIN);
     return r;
 }
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control socket: QMP's form, so that QEMU's tools work. Who may connect is a matter of the
+ * socket's mode; who may change anything, of the user.
+ */
+#pragma once
+
+#include "daemon/control/session.h"
+#include "daemon/loop.h"
+#include "server/listen-socket.h"
+#include "util/error.h"
+
+#include <jansson.h>
+
+#define CONTROL_MAX_SESSIONS 128
+
+struct Daemon;
+
+typedef struct Control {
+    struct Daemon *daemon;
+    ListenSocket socket;
+    LoopHandler handler;
+    Session *sessions;
+    unsigned n_sessions;
+    int reserve_fd; /* given up for a moment to refuse a connection */
+} Control;
+
+#define CONTROL_NONE ((Control){.socket = {.fd = -1, .lock_fd = -1}, .reserve_fd = -1})
+
+/** What is to be listened at. */
+typedef struct ControlSpec {
+    const char *path;
+    gid_t gid; /* (gid_t)-1: nobody but the owner may connect */
+    uid_t uid; /* the owner; (uid_t)-1: we */
+} ControlSpec;
+
+/** Opens the socket. @return 0 or a negative errno with the reason */
+int control_open(Control *control, struct Daemon *daemon, const ControlSpec *spec,
+                 ErrorText *error);
+
+/** Ends all sessions and removes the socket. Takes one that is not open. */
+void control_close(Control *control);
+
+/** A session has been opened, or is closed. */
+void control_attach(Control *control, Session *session);
+void control_detach(Control *control, Session *session);
+
+/** Whether anybody hears events. */
+bool control_is_heard(const Control *control);
+
+/** Sends an event to whoever has negotiated. Takes `data` over. */
+void control_tell(Control *control, const char *event, json_t *data);

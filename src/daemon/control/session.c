@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/control/session.h"
+
+#include "daemon/control/command.h"
+#include "daemon/control/control.h"
+#include "daemon/control/json.h"
+#include "daemon/daemon.h"
+#include "server/credentials.h"
+#include "util/cleanup.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define READ_SIZE 4096 /* bytes in a turn */
+
+static size_t unread(const Session *session)
+{
+    return session->out_used - session->out_sent;
+}
+
+/* What is waited for follows from the state. A command that is in the buffer already is done when
+ * the socket can be written to, which it is or the answer would not get out anyhow. */
+static void watch(Session *session)
+{
+    bool may_read = unread(session) < SESSION_MAX_UNREAD && !session->is_closing;
+    uint32_t events = 0;
+
+    if (may_read)
+        events |= EPOLLIN;
+    if (unread(session) || (session->in_used && !session->framer.scanned))
+        events |= EPOLLOUT;
+    loop_change(&session->control->daemon->loop, &session->handler, events);
+}
+
+/* Makes room for more bytes at the end of the output. */
+static bool grow_out(Session *session, size_t more)
+{
+    char *bigger;
+    size_t size;
+
+    if (session->out_sent) {
+        memmove(session->out, session->out + session->out_sent, unread(session));
+        session->out_used -= session->out_sent;
+        session->out_sent = 0;
+    }
+    if (session->out_used + more <= session->out_size)
+        return true;
+    size = session->out_used + more + READ_SIZE;
+    bigger = realloc(session->out, size);
+    if (!bigger)
+        return false;
+    session->out = bigger;
+    session->out_size = size;
+    return true;
+}
+
+static bool put(Session *session, const char *bytes, size_t length)
+{
+    if (!grow_out(session, length))
+        return false;
+    memcpy(session->out + session->out_used, bytes, length);
+    session->out_used += length;
+    return true;
+}
+
+/* Sends what can be sent; frees the buffer when it is empty. seccomp: sendto */
+static void flush(Session *session)
+{
+    while (unread(session)) {
+        ssize_t n = send(session->handler.fd, session->out + session->out_sent, unread(session),
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN)
+            session_close(session);
+        if (n < 0)
+            return;
+        session->out_sent += (size_t)n;
+    }
+    free(session->out);
+    session->out = NULL;
+    session->out_sent = session->out_used = session->out_size = 0;
+}
+
+/* Takes the value over. */
+static void put_json(Session *session, json_t *value)
+{
+    size_t length;
+    _cleanup_free_ char *line = json_line(value, &length);
+
+    json_decref(value);
+    if (!line || !put(session, line, length))
+        session_close(session);
+}
+
+static void tell_dropped(Session *session)
+{
+    json_t *event;
+
+    if (!session->n_dropped || unread(session) >= SESSION_MAX_UNREAD)
+        return;
+    event = json_event("EVENTS_DROPPED", json_pack("{s:i}", "count", (int)session->n_dropped));
+    session->n_dropped = 0;
+    put_json(session, event);
+}
+
+void session_send_event(Session *session, const char *line, size_t length)
+{
+    if (session->handler.retired || !session->is_negotiated)
+        return;
+    tell_dropped(session);
+    if (unread(session) + length > SESSION_MAX_UNREAD || !put(session, line, length)) {
+        if (++session->n_dropped > SESSION_MAX_DROPPED)
+            session_close(session);
+        return;
+    }
+    flush(session);
+    watch(session);
+}
+
+static void answer_frame(Session *session, FrameKind kind, size_t length)
+{
+    json_t *answer = kind == FRAME_JSON ? command_answer(session, session->in, length)
+                                        : json_error("GenericError", "Invalid JSON syntax");
+
+    session->in_used -= length;
+    memmove(session->in, session->in + length, session->in_used);
+    put_json(session, answer);
+}
+
+/* Does one command, if there is one. */
+static void take_command(Session *session)
+{
+    size_t length;
+    FrameKind kind = framer_next(&session->framer, session->in, session->in_used, &length);
+
+    if (kind != FRAME_NONE) {
+        answer_frame(session, kind, length);
+    } else if (session->in_used >= SESSION_MAX_REQUEST) {
+        put_json(session, json_error("GenericError", "the command has more than 65536 bytes"));
+        session->is_closing = true;
+    }
+    if (!session->in_used) {
+        free(session->in);
+        session->in = NULL;
+        session->in_size = 0;
+        session->framer = (Framer){0};
+    }
+}
+
+/* Reads what there is, up to a bound. False at the end of the connection. */
+static bool read_some(Session *session)
+{
+    ssize_t n;
+
+    if (session->in_size - session->in_used < READ_SIZE) {
+        char *bigger = realloc(session->in, session->in_used + READ_SIZE);
+
+        if (!bigger)
+            return false;
+        session->in = bigger;
+        session->in_size = session->in_used + READ_SIZE;
+    }
+    n = recv(session->handler.fd, session->in + session->in_used, READ_SIZE, MSG_DONTWAIT);
+    if (n > 0)
+        session->in_used += (size_t)n;
+    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+static void ready(void *owner, uint32_t events)
+{
+    Session *session = owner;
+    bool may_read = unread(session) < SESSION_MAX_UNREAD && !session->is_closing;
+
+    if (events & EPOLLIN && session->in_used < SESSION_MAX_REQUEST && !read_some(session)) {
+        session_close(session);
+        return;
+    }
+    if (events & (EPOLLHUP | EPOLLERR) && !(events & EPOLLIN)) {
+        session_close(session);
+        return;
+    }
+    if (may_read && session->in_used)
+        take_command(session);
+    if (!session->handler.retired)
+        flush(session);
+    if (!session->handler.retired)
+        tell_dropped(session);
+    if (session->is_closing && !unread(session))
+        session_close(session);
+    if (!session->handler.retired)
+        watch(session);
+}
+
+static void destroy(void *owner)
+{
+    Session *session = owner;
+
+    fd_close(session->handler.fd);
+    free(session->in);
+    free(session->out);
+    free(session);
+}
+
+static void identify(Session *session, int sock)
+{
+    Credentials credentials;
+
+    credentials_get(&credentials, sock);
+    session->pid = credentials.who.pid;
+    session->uid = credentials.who.uid;
+    session->may_change = session->uid == 0 || session->uid == geteuid();
+    credentials_free(&credentials);
+}
+
+int session_open(Control *control, int sock)
+{
+    Session *session = calloc(1, sizeof(*session));
+    int r;
+
+    if (!session) {
+        fd_close(sock);
+        return -ENOMEM;
+    }
+    session->control = control;
+    session->handler = (LoopHandler){sock, ready, destroy, session, NULL, false};
+    identify(session, sock);
+    r = loop_add(&control->daemon->loop, &session->handler, EPOLLIN);
+    if (r < 0) {
+        destroy(session);
+        return r;
+    }
+    control_attach(control, session);
+    put_json(session,
+             json_pack("{s:{s:o,s:[]}}", "QMP", "version", json_version(), "capabilities"));
+    if (!session->handler.retired)
+        flush(session);
+    if (!session->handler.retired)
+        watch(session);
+    return 0;
+}
+
+void session_close(Session *session)
+{
+    if (session->handler.retired)
+        return;
+    control_detach(session->control, session);
+    loop_retire(&session->control->daemon->loop, &session->handler);
+}
