@@ -204,6 +204,7 @@ static void destroy(void *owner)
     free(session);
 }
 
+/* seccomp: geteuid */
 static void identify(Session *session, int sock)
 {
     Credentials credentials;
