@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 static int complain(const char *path, const char *what, int error)
 {
@@ -35,6 +34,8 @@ int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner)
 {
     _cleanup_close_ int fd =
         open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+    /* A lock that needs the right to write: whoever may only read the file cannot take it. */
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char text[16];
     int n, r;
 
@@ -43,8 +44,8 @@ int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner)
     r = check(fd, path, owner);
     if (r < 0)
         return r;
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return complain(path, "lock", errno);
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+        return complain(path, "lock", errno == EACCES ? EWOULDBLOCK : errno);
     if (owner != (uid_t)-1 && fchown(fd, owner, (gid_t)-1) < 0)
         return complain(path, "give away", errno);
     n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());

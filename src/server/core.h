@@ -29,7 +29,8 @@ typedef struct ServerCore {
     Timers timers;
     Peers peers;
     Uids uids;
-    bool ids_warned; /* that they are running out */
+    bool ids_warned;     /* that they are running out */
+    int64_t ids_told_at; /* when the log said last that they have run out */
     int epoll_fd;
     int wake_fd;    /* readable while there is something to send: the next turn must not wait */
     bool awake;     /* it is readable */

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <sys/eventfd.h>
 
+#define TELL_AGAIN INT64_C(10000000000) /* ns, between two lines on the same */
+
 static void close_eventfds(const State *state, uint32_t slot, uint32_t n)
 {
     int32_t *fds = state_eventfds(state, slot);
@@ -53,6 +55,9 @@ static void recycle_id(ServerCore *core, uint32_t id)
 
     BITMAP_FOREACH(slot, core->state.slots, core->state.header->max_clients)
         view_outdate(&core->state, slot, id);
+    if (core->ids_told_at && timers_now() - core->ids_told_at < TELL_AGAIN)
+        return;
+    core->ids_told_at = timers_now();
     core_log(core->server, LOG_WARNING,
              "no unused ID is left: peer %u gets one that %u connected clients will not be told of",
              id, core->ids.known[id]);
@@ -62,8 +67,7 @@ static void recycle_id(ServerCore *core, uint32_t id)
 static void warn_of_few_ids(ServerCore *core)
 {
     uint32_t n = core->ids.n_taken;
-
-    uint32_t warn_at = core->ids.n / 10 * 8;
+    uint32_t warn_at = core->ids.n - core->ids.n / 5;
 
     if (n >= warn_at && !core->ids_warned)
         core_log(core->server, LOG_WARNING,

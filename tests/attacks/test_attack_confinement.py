@@ -67,6 +67,7 @@ EXPECTED = {
     r".*/socket\.lock": range(1, 2),
     r".*/pid": range(1, 2),
     r"/memfd:ivshmem \(deleted\)": range(1, 2),
+    r"/memfd:ivshmem-state \(deleted\)": range(0, 2),
 }
 
 

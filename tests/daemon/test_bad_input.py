@@ -211,8 +211,8 @@ def test_pidfile_that_cannot_be_written(place, path, why):
 
 def test_pidfile_that_is_locked(place):
     place.pidfile.write_text("a number\n", encoding="ascii")
-    with open(place.pidfile, "rb") as holder:
-        fcntl.flock(holder, fcntl.LOCK_EX)
+    with open(place.pidfile, "r+b") as holder:
+        fcntl.lockf(holder, fcntl.LOCK_EX)
         before = place.files()
         line = line_of(place.run(foreground=False))
         assert f"pidfile {place.pidfile}" in line and "running daemon" in line

@@ -125,8 +125,8 @@ def test_pidfile_is_locked_while_the_daemon_runs(place):
     pid = place.daemon()
     assert place.pidfile.read_text(encoding="ascii") == f"{pid}\n"
     assert mode(place.pidfile) & 0o133 == 0
-    with open(place.pidfile, "rb") as file, pytest.raises(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with open(place.pidfile, "r+b") as file, pytest.raises(BlockingIOError):
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_second_daemon_with_the_pidfile_is_refused(place):
