@@ -12,6 +12,8 @@ from peer import Peer
 from puppet import Puppet
 from serve import eventually
 
+NEWCOMERS_MAX = 5000
+
 
 def ended(scene, attacker):
     """The server ends this client, and keeps nothing of it."""
@@ -122,14 +124,18 @@ def test_five_hundred_that_never_read(scene, uid):
 
 
 def stopped_for(scene, seconds):
-    """A client that has a full socket and is stopped, while others come and go."""
+    """A client that has a full socket and is stopped, while others come and go: not so many that
+    the IDs, of which each uses one up while the pair stays, run out."""
     server = scene.server
     with Actor(lambda channel, path: stay(channel, path, server.n_vectors), str(server.socket)) as actor:
         actor.hear()
         actor.stop()
         until = time.monotonic() + seconds
+        newcomers = 0
         while time.monotonic() < until:
-            scene.newcomer()
+            if newcomers < NEWCOMERS_MAX:
+                scene.newcomer()
+            newcomers += 1
             scene.pair.check()
         actor.go_on()
         actor.say("end")
