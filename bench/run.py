@@ -19,6 +19,7 @@ import tempfile
 import time
 
 import plots
+import roundtrip as round_trips
 
 TREE = pathlib.Path(__file__).resolve().parent.parent
 BUILD = (TREE / os.environ.get("IVSHMEM_BUILD", "build")).resolve()
@@ -191,8 +192,31 @@ def doorbell(quick):
                     lambda r: r["write"], 1.05, "ns", 1) for name in ("library", "port")], done
 
 
+def roundtrip(quick):
+    """round trips by ivshmem-client's ping, over two bare processes"""
+    if not (BUILD / "ivshmem-client").exists():
+        return [], None
+    rows, measured = [], {}
+    first, *others = sorted(os.sched_getaffinity(0))
+    cases = [("by doorbells, one processor", False, [first, first], 20000, None)]
+    if others:
+        cases += [("by doorbells, two processors", False, [first, others[0]], 10000, 1.10),
+                  ("spinning, two processors", True, [first, others[0]], 500000, 1.10)]
+    for name, spin, cpus, count, most in cases:
+        try:
+            done = round_trips.host(BUILD, SERVER, spin, cpus, count // 20 if quick else count,
+                                    3 if quick else 21)
+        except (OSError, subprocess.SubprocessError, IndexError) as error:
+            raise Failure(f"round trips {name}: {error}") from None
+        rows.append(compare(f"a round trip {name}", done, lambda r: r["ping"],
+                            lambda r: r["floor"], most, "us", 1))
+        measured[name] = done
+    return rows, measured
+
+
 BENCHMARKS = {f.__name__: f for f in
-              (bringup, burst, latency, capacity, memory, idle, churn, doorbell)}
+              (bringup, burst, latency, capacity, memory, idle, churn, doorbell,
+               roundtrip)}
 
 
 def number(value):

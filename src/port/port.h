@@ -25,6 +25,7 @@ struct IvshmemPort {
     bool interrupts;
 
     IvshmemClient *client; /* unix; owned */
+    unsigned n_waits;      /* unix */
     int lost;              /* unix: a negative errno that dispatch has to return; 0: none */
     IvshmemDevice *device; /* pci; owned */
 };

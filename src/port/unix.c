@@ -3,8 +3,9 @@
  * A port on the host: a client of a server's socket. It has no notification callback, so its
  * vectors are left to the port's waits, and what its one descriptor tells is news of peers.
  *
- * Waiting is one poll and one read, as in a program that has nothing but the eventfd: the news is
- * a second descriptor in the same poll. The end of the server ends no wait.
+ * Waiting is one poll of one descriptor and one read, as in a program that has nothing but the
+ * eventfd. The news is a second descriptor, which costs, so it is in the same poll only when
+ * nothing has come for a while, and every now and then. The end of the server ends no wait.
  */
 #include "port/port.h"
 
@@ -20,8 +21,10 @@
 #include "util/deadline.h"
 #include "util/nowait.h"
 
-#define SCHEME "unix:"
-#define ID_MAX 0xffff
+#define SCHEME     "unix:"
+#define ID_MAX     0xffff
+#define NEWS_EVERY 64  /* waits */
+#define QUICK_MS   100 /* longer than a tick: a shorter one would have a timer set for it */
 
 static void log_client(void *opaque, int priority, const char *line)
 {
@@ -196,16 +199,19 @@ static int wait_until(IvshmemPort *port, int fd, int64_t deadline)
         {.fd = fd, .events = POLLIN},
         {.fd = news_fd(port), .events = POLLIN},
     };
+    bool both = ++port->n_waits % NEWS_EVERY == 0;
     uint64_t count;
 
-    for (;;) {
-        int n = poll(fds, 2, deadline_left(deadline));
+    for (;; both = true) {
+        int left = deadline_left(deadline);
+        bool patient = !both && (left < 0 || left > QUICK_MS);
+        int n = poll(fds, both ? 2 : 1, patient ? QUICK_MS : left);
 
-        if (n <= 0)
+        if (n < 0 || (n == 0 && !patient))
             return n < 0 ? -errno : 0;
-        if (fds[1].revents)
+        if (both && fds[1].revents)
             take_news(port);
-        if (fds[0].revents && nowait_read(fd, &count, sizeof(count)) == sizeof(count))
+        if (n > 0 && fds[0].revents && nowait_read(fd, &count, sizeof(count)) == sizeof(count))
             return 1;
     }
 }

@@ -11,8 +11,13 @@
 #include <unistd.h>
 
 #define SPINS        65536 /* between two looks at the clock */
+#define OTHERS_EVERY 64    /* waits */
+#define QUICK_MS     100   /* longer than a tick: a shorter one would have a timer set for it */
 #define PAUSE_MIN_NS INT64_C(50000)
 #define PAUSE_MAX_NS INT64_C(1000000)
+
+/* What there is to wait on. */
+enum { SIGNALS, NEWS, VECTOR };
 
 int link_init(Link *link, IvshmemPort *port, const ToolOptions *options, int signals)
 {
@@ -91,40 +96,55 @@ static int look(const Link *link, const _Atomic uint64_t *counter, uint64_t was,
     return 1;
 }
 
+/* Signals and news of peers, within so many milliseconds. -EINTR if it is to end. */
+static int take_others(Link *link, struct pollfd *fds, size_t n_fds, int timeout_ms)
+{
+    int n = poll(fds, n_fds, timeout_ms);
+
+    if (n > 0 && fds[NEWS].revents)
+        (void)ivshmem_port_dispatch(link->port);
+    if (n > 0 && fds[SIGNALS].revents)
+        return -EINTR;
+    return n;
+}
+
 /*
- * One poll and one read for a doorbell, as in a program that does nothing else. The clock is not
- * asked unless something else has woken us, as in a virtual machine that can cost more than both.
+ * One poll of one descriptor and one read for a doorbell, as in a program that does nothing else:
+ * each descriptor more costs as much as a fifth of a round trip. So the others are polled when
+ * nothing has come for a while, and every now and then. The clock is not asked unless something
+ * else has woken us, as in a virtual machine that can cost more than both.
  */
-static int sleep_until_rung(const Link *link, const _Atomic uint64_t *counter, uint64_t was,
+static int sleep_until_rung(Link *link, const _Atomic uint64_t *counter, uint64_t was,
                             int timeout_ms)
 {
     struct pollfd fds[] = {
-        {.fd = ivshmem_port_vector_fd(link->port, link->vector), .events = POLLIN},
-        {.fd = link->signals, .events = POLLIN},
-        {.fd = ivshmem_port_news_fd(link->port), .events = POLLIN},
+        [SIGNALS] = {.fd = link->signals, .events = POLLIN},
+        [NEWS] = {.fd = ivshmem_port_news_fd(link->port), .events = POLLIN},
+        [VECTOR] = {.fd = ivshmem_port_vector_fd(link->port, link->vector), .events = POLLIN},
     };
+    bool patient = timeout_ms < 0 || timeout_ms > QUICK_MS;
     int64_t deadline = 0;
     uint64_t count;
+    int n = 0;
 
-    while (atomic_load_explicit(counter, memory_order_acquire) == was) {
-        int n;
-
-        if (deadline)
-            timeout_ms = deadline_left(deadline);
-        n = poll(fds, 3, timeout_ms);
-        if (n == 0)
-            return 0;
-        if (fds[0].revents && nowait_read(fds[0].fd, &count, sizeof(count)) == sizeof(count) &&
-            atomic_load_explicit(counter, memory_order_acquire) != was)
+    if (++link->n_waits % OTHERS_EVERY == 0 && take_others(link, fds, VECTOR, 0) == -EINTR)
+        return -EINTR;
+    if (atomic_load_explicit(counter, memory_order_acquire) != was)
+        return 1;
+    n = poll(&fds[VECTOR], 1, patient ? QUICK_MS : timeout_ms);
+    for (;;) {
+        if (n > 0 && fds[VECTOR].revents)
+            (void)!nowait_read(fds[VECTOR].fd, &count, sizeof(count));
+        if (atomic_load_explicit(counter, memory_order_acquire) != was)
             return 1;
-        if (fds[1].revents)
-            return -EINTR;
-        if (fds[2].revents)
-            (void)ivshmem_port_dispatch(link->port);
+        if (n == -EINTR)
+            return n;
+        if (n == 0 && (deadline || !patient))
+            return take_others(link, fds, VECTOR, 0) == -EINTR ? -EINTR : 0;
         if (!deadline)
             deadline = deadline_after(timeout_ms);
+        n = take_others(link, fds, sizeof(fds) / sizeof(fds[0]), deadline_left(deadline));
     }
-    return 1;
 }
 
 int link_await(Link *link, const _Atomic uint64_t *counter, uint64_t was, bool spins,

@@ -39,6 +39,7 @@ typedef struct Link {
     uint64_t offset;
     unsigned vector; /* of ours, that is rung for it */
     int signals;     /* a descriptor that is readable when it is to end */
+    unsigned n_waits;
 } Link;
 
 /** Finds the block for an open port and checks the vector. Errors are shown. */
