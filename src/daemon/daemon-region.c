@@ -3,6 +3,7 @@
 
 #include "daemon/control/events.h"
 #include "daemon/daemon.h"
+#include "daemon/libvirt.h"
 #include "daemon/report.h"
 #include "util/cleanup.h"
 
@@ -88,6 +89,14 @@ static int keep_listener(DaemonRegion *region, int index, const ListenerSettings
     return 0;
 }
 
+static void forget_listener(DaemonRegion *region, int index)
+{
+    if (index < region->n_listeners) {
+        free(region->listeners[index]);
+        region->listeners[index] = NULL;
+    }
+}
+
 int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *settings,
                                ErrorText *error)
 {
@@ -96,9 +105,14 @@ int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *set
     if (index < 0)
         return error_set(error, index, "%s", ivshmem_server_error(&region->server));
     r = keep_listener(region, index, settings);
+    if (r < 0)
+        (void)error_set(error, r, "no room for another listener: %s", strerror(-r));
+    else
+        r = libvirt_link(settings, error);
     if (r < 0) {
         (void)ivshmem_server_listener_remove(&region->server, index, true);
-        return error_set(error, r, "no room for another listener: %s", strerror(-r));
+        forget_listener(region, index);
+        return r;
     }
     return index;
 }
@@ -109,8 +123,8 @@ int daemon_region_remove_listener(DaemonRegion *region, int listener, bool force
 
     if (r < 0)
         return error_set(error, r, "%s", ivshmem_server_error(&region->server));
-    free(region->listeners[listener]);
-    region->listeners[listener] = NULL;
+    libvirt_unlink(&region->listeners[listener]->settings);
+    forget_listener(region, listener);
     return 0;
 }
 
@@ -209,8 +223,11 @@ void daemon_region_free(DaemonRegion *region)
         return;
     ivshmem_server_close(&region->server);
     fd_close(region->state_fd);
-    for (int i = 0; i < region->n_listeners; i++)
+    for (int i = 0; i < region->n_listeners; i++) {
+        if (region->listeners[i])
+            libvirt_unlink(&region->listeners[i]->settings);
         free(region->listeners[i]);
+    }
     free(region->listeners);
     free(region);
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "daemon/config.h"
 #include "daemon/control/control.h"
 #include "daemon/daemon-region.h"
 #include "daemon/loop.h"
@@ -15,9 +16,12 @@ typedef struct Daemon {
     Loop loop;
     DaemonRegion *regions; /* in the order in which they were made */
     unsigned n_regions;
-    bool keeps_state;   /* regions keep what they must remember where a next process finds it */
-    bool shows_names;   /* log lines say which region they are of */
-    int64_t started_at; /* CLOCK_REALTIME, ns */
+    bool shows_names; /* log lines say which region they are of */
+    bool keeps_state; /* regions keep what they must remember where a next process finds it */
+    bool can_change;  /* regions and listeners can be made while it runs */
+    ConfigContext context;
+    const char *config_path; /* NULL: there is no configuration */
+    int64_t started_at;      /* CLOCK_REALTIME, ns */
     LoopHandler signals;
     Control control; /* if it is open */
     int status;      /* why the loop has ended: 0 or a negative errno */

@@ -43,7 +43,8 @@ static sigset_t signals(void)
     return set;
 }
 
-/* As fork(), but that the table of descriptors is one: glibc has no call for it. keeper: clone */
+/* As fork(), but that the table of descriptors is one: glibc has no call for it.
+ * seccomp-keeper: clone */
 static pid_t spawn(KeeperWork *work, void *context, KeeperTask task)
 {
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -53,7 +54,7 @@ static pid_t spawn(KeeperWork *work, void *context, KeeperTask task)
     return pid < 0 ? -errno : pid;
 }
 
-/* Passes signals on to the worker until it has ended. keeper: rt_sigtimedwait kill wait4 */
+/* Passes signals on to the worker until it has ended. seccomp-keeper: rt_sigtimedwait kill wait4 */
 static int wait_for(pid_t worker)
 {
     const sigset_t set = signals();
@@ -71,7 +72,7 @@ static int wait_for(pid_t worker)
     }
 }
 
-/* keeper: clock_nanosleep */
+/* seccomp-keeper: clock_nanosleep */
 static void pause_before(unsigned deaths)
 {
     int64_t wait = deaths < 2 ? 0 : FIRST_WAIT;

@@ -18,6 +18,23 @@ static void *field(Options *options, const Option *option)
     return (char *)options + option->offset;
 }
 
+static bool store_config(Options *options, const Option *option, const char *value)
+{
+    (void)option;
+    options->config = value ? value : "";
+    return true;
+}
+
+static bool add_folder(Options *options, const Option *option, const char *value)
+{
+    if (*value != '/')
+        return complain(option, value, "not a path that begins with /");
+    if (options->n_listen_folders == OPTIONS_MAX_FOLDERS)
+        return complain(option, value, "too many (16 are possible)");
+    options->listen_folders[options->n_listen_folders++] = value;
+    return true;
+}
+
 static bool store_flag(Options *options, const Option *option, const char *value)
 {
     (void)value;
@@ -174,17 +191,20 @@ static bool store_sandbox(Options *options, const Option *option, const char *va
     return complain(option, value, "not one of kill, log, none");
 }
 
-#define TO(f)               offsetof(Options, f), 0, 0
-#define NUMBER(f, min, max) store_number, offsetof(Options, server.f), min, max
+#define TO(f)               offsetof(Options, f), 0, 0, false
+#define TO_PROCESS(f)       offsetof(Options, f), 0, 0, true
+#define NUMBER(f, min, max) store_number, offsetof(Options, server.f), min, max, false
 
 const Option option_table[] = {
-    {{'h', "help", NULL, "show this and exit"}, NULL, 0, 0, 0},
-    {{0, "version", NULL, "show the version and exit"}, NULL, 0, 0, 0},
-    {{'v', "verbose", NULL, "log every step (only with -F)"}, store_flag, TO(server.verbose)},
-    {{'F', "foreground", NULL, "do not become a daemon"}, store_flag, TO(foreground)},
+    {{'h', "help", NULL, "show this and exit"}, NULL, 0, 0, 0, true},
+    {{0, "version", NULL, "show the version and exit"}, NULL, 0, 0, 0, true},
+    {{'v', "verbose", NULL, "log every step (only with -F)"},
+     store_flag,
+     TO_PROCESS(server.verbose)},
+    {{'F', "foreground", NULL, "do not become a daemon"}, store_flag, TO_PROCESS(foreground)},
     {{'p', "pidfile", "FILE", "where a daemon writes its process ID (" OPTIONS_DEFAULT_PIDFILE ")"},
      store_text,
-     TO(pidfile)},
+     TO_PROCESS(pidfile)},
     {{'S', "socket", "PATH", "Unix socket to listen at (/tmp/ivshmem_socket)"},
      store_text,
      TO(server.unix_sock_path)},
@@ -199,24 +219,33 @@ const Option option_table[] = {
      store_posix,
      0,
      0,
-     0},
+     0,
+     false},
     {{'m', "shm-dir", "DIR", "share an unlinked file in DIR, such as a hugetlbfs mount"},
      store_directory,
      0,
      0,
-     0},
-    {{0, "memfd", NULL, "share a nameless memory that no client can resize"}, store_memfd, 0, 0, 0},
+     0,
+     false},
+    {{0, "memfd", NULL, "share a nameless memory that no client can resize"},
+     store_memfd,
+     0,
+     0,
+     0,
+     false},
     {{0, "hugepages", "SIZE", "the same, of huge pages of this size, 2M or 1G"},
      store_huge_pages,
      0,
      0,
-     0},
+     0,
+     false},
     {{'l', "size", "SIZE",
       "bytes to share; K, M, G or T may follow; rounded up to a power of two (4M)"},
      store_size,
      0,
      0,
-     0},
+     0,
+     false},
     {{0, "no-reserve", NULL,
       "do not reserve the memory: whoever touches what is missing later dies"},
      store_flag,
@@ -249,22 +278,42 @@ const Option option_table[] = {
      store_run_as,
      0,
      0,
-     0},
+     0,
+     true},
     {{0, "sandbox", "MODE",
       "what a system call that no server needs does: kill, log or none (kill)"},
      store_sandbox,
      0,
      0,
-     0},
+     0,
+     true},
+    {{0, "config", "[PATH]",
+      "serve the regions of this file, or of all files *.conf in this folder (/etc/ivshmem)"},
+     store_config,
+     0,
+     0,
+     0,
+     true},
+    {{0, "check-config", NULL, "say what is wrong with the configuration, and exit"},
+     store_flag,
+     TO_PROCESS(check_config)},
+    {{0, "listen-folder", "DIR",
+      "let commands make sockets in this folder while the server runs; adds up"},
+     add_folder,
+     0,
+     0,
+     0,
+     true},
     {{0, "no-keeper", NULL, "be one process: if it is killed, every client's connection ends"},
      store_flag,
-     TO(no_keeper)},
-    {{0, "control", "PATH", "control socket to listen at, for ivshmem-ctl and QMP's tools (none)"},
+     TO_PROCESS(no_keeper)},
+    {{0, "control", "PATH",
+      "control socket to listen at (none; with --config /run/ivshmem/control)"},
      store_text,
-     TO(control)},
+     TO_PROCESS(control)},
     {{0, "control-group", "GROUP", "let this group ask and listen there (only who runs us)"},
      store_group,
-     TO(control_gid)},
+     TO_PROCESS(control_gid)},
     {{0, "show-attach", NULL, "print how QEMU, libvirt and ivshmem-client attach, once it listens"},
      store_flag,
      TO(show_attach)},

@@ -14,6 +14,7 @@ struct Option {
     OptionStore *store; /* NULL: help or version */
     size_t offset;      /* in Options, of what is stored */
     uint64_t min, max;  /* of a number */
+    bool of_process;    /* a configuration does not say it */
 };
 
 /** In the order of the help. */

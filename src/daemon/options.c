@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/options.h"
 
+#include "daemon/config.h"
 #include "daemon/option-table.h"
 
 #include <getopt.h>
@@ -28,13 +29,27 @@ static OptionsResult show(const Option *option, const CliOption *table)
 }
 
 /* What follows from several options together. */
-static OptionsResult conclude(Options *options, int argc, char **argv)
+static OptionsResult conclude(Options *options, const Option *region_option, int argc, char **argv)
 {
+    char both[128];
     IvshmemServerConfig *server = &options->server;
 
+    /* getopt's optional values stand in the same word; people write two. */
+    if (options->config && !*options->config && optind == argc - 1)
+        options->config = argv[optind++];
     if (optind < argc)
         return complain("unexpected argument", argv[optind]);
-    if (server->verbose && !options->foreground)
+    if (options->config ? !*options->config : options->check_config)
+        options->config = CONFIG_DEFAULT_PATH;
+    if (options->config && region_option) {
+        (void)snprintf(both, sizeof(both),
+                       "--%s cannot be used with --config: it stands in each region's file",
+                       region_option->cli.name);
+        return complain(both, "");
+    }
+    if (options->config && !options->control)
+        options->control = OPTIONS_DEFAULT_CONTROL;
+    if (server->verbose && !options->foreground && !options->check_config)
         return complain("cannot use verbose in daemon mode: -v needs -F", "");
     if (options->control_gid != (gid_t)-1 && !options->control)
         return complain("--control-group needs --control", "");
@@ -49,6 +64,7 @@ static OptionsResult conclude(Options *options, int argc, char **argv)
 
 OptionsResult options_parse(Options *options, int argc, char **argv)
 {
+    const Option *region_option = NULL;
     CliOption table[CLI_MAX_OPTIONS];
     const char *value;
     int index;
@@ -72,6 +88,8 @@ OptionsResult options_parse(Options *options, int argc, char **argv)
             return show(option, table);
         if (!option->store(options, option, value))
             return OPTIONS_WRONG;
+        if (!option->of_process)
+            region_option = option;
     }
-    return conclude(options, argc, argv);
+    return conclude(options, region_option, argc, argv);
 }

@@ -12,6 +12,8 @@
 #include "ivshmem-server.h"
 
 #define OPTIONS_DEFAULT_PIDFILE "/var/run/ivshmem-server.pid"
+#define OPTIONS_DEFAULT_CONTROL "/run/ivshmem/control" /* with a configuration */
+#define OPTIONS_MAX_FOLDERS     16
 
 typedef enum OptionsResult {
     OPTIONS_RUN,
@@ -28,7 +30,11 @@ typedef struct Options {
     SandboxMode sandbox;
     bool foreground;
     bool show_attach;
-    bool no_keeper;      /* be one process, which no crash survives */
+    bool no_keeper;     /* be one process, which no crash survives */
+    const char *config; /* file or folder; NULL: the command line is the configuration */
+    bool check_config;  /* only say what is wrong with it */
+    const char *listen_folders[OPTIONS_MAX_FOLDERS]; /* where sockets can be made while it runs */
+    unsigned n_listen_folders;
     const char *control; /* path of the control socket; NULL: there is none */
     gid_t control_gid;   /* (gid_t)-1: only the server's user may connect to it */
 } Options;

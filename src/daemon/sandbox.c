@@ -19,6 +19,7 @@
  * time, stdio and the end: seccomp: clock_gettime write writev fstat newfstatat exit_group exit
  * signals, and abort() after a broken invariant: seccomp: rt_sigreturn rt_sigprocmask rt_sigaction
  * the same: seccomp: restart_syscall gettid getpid tgkill futex
+ * a worker's own filter, under its keeper's: seccomp-keeper: seccomp prctl
  */
 
 /* A call, and what one of its arguments must be, if that matters: (value & mask) == wanted. */
@@ -27,15 +28,15 @@ typedef struct Allowed {
     unsigned argument;
     uint64_t mask; /* 0: any arguments */
     uint64_t wanted;
+    unsigned need; /* of SandboxNeeds; 0: always */
 } Allowed;
+
+#define ALWAYS SANDBOX_SERVES
+#define CHANGE SANDBOX_CHANGES
+#define KEEPER SANDBOX_KEEPS
 
 static const Allowed allowed[] = {
 #include "syscalls.inc"
-};
-
-/* And what else a keeper needs, its workers' own filters included: keeper: seccomp prctl */
-static const Allowed allowed_to_keeper[] = {
-#include "keeper-syscalls.inc"
 };
 
 static int add(scmp_filter_ctx filter, const Allowed *call)
@@ -48,26 +49,15 @@ static int add(scmp_filter_ctx filter, const Allowed *call)
                       : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call->number, 0, NULL);
 }
 
-static int add_all(scmp_filter_ctx filter, const Allowed *calls, size_t n)
-{
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = add(filter, &calls[i]);
-    return r;
-}
-
-static int filter_calls(SandboxMode mode, bool is_keeper)
+static int filter_calls(SandboxMode mode, unsigned needs)
 {
     scmp_filter_ctx filter =
         seccomp_init(mode == SANDBOX_LOG ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS);
     int r = filter ? 0 : -ENOMEM;
 
-    if (r == 0)
-        r = add_all(filter, allowed, sizeof(allowed) / sizeof(allowed[0]));
-    if (r == 0 && is_keeper)
-        r = add_all(filter, allowed_to_keeper,
-                    sizeof(allowed_to_keeper) / sizeof(allowed_to_keeper[0]));
+    for (size_t i = 0; r == 0 && i < sizeof(allowed) / sizeof(allowed[0]); i++)
+        if ((allowed[i].need & ~needs) == 0)
+            r = add(filter, &allowed[i]);
     if (r == 0)
         r = seccomp_load(filter);
     if (filter)
@@ -75,14 +65,14 @@ static int filter_calls(SandboxMode mode, bool is_keeper)
     return r;
 }
 #else
-static int filter_calls(SandboxMode mode, bool is_keeper)
+static int filter_calls(SandboxMode mode, unsigned needs)
 {
-    (void)mode, (void)is_keeper;
+    (void)mode, (void)needs;
     return 0; /* built without libseccomp: Landlock and the lack of privileges must do */
 }
 #endif
 
-int sandbox_enter(SandboxMode mode, const SandboxPath *paths, size_t n_paths, bool is_keeper,
+int sandbox_enter(SandboxMode mode, unsigned needs, const SandboxPath *paths, size_t n_paths,
                   ErrorText *error)
 {
     int r;
@@ -92,15 +82,15 @@ int sandbox_enter(SandboxMode mode, const SandboxPath *paths, size_t n_paths, bo
     r = landlock_enter(paths, n_paths);
     if (r < 0)
         return error_set(error, r, "cannot restrict the access to files: %s", strerror(-r));
-    r = filter_calls(mode, is_keeper);
+    r = filter_calls(mode, needs);
     if (r < 0)
         return error_set(error, r, "cannot restrict the system calls: %s", strerror(-r));
     return 0;
 }
 
-int sandbox_tighten(SandboxMode mode, ErrorText *error)
+int sandbox_tighten(SandboxMode mode, unsigned needs, ErrorText *error)
 {
-    int r = mode == SANDBOX_NONE ? 0 : filter_calls(mode, false);
+    int r = mode == SANDBOX_NONE ? 0 : filter_calls(mode, needs);
 
     return r < 0 ? error_set(error, r, "cannot restrict the system calls: %s", strerror(-r)) : 0;
 }

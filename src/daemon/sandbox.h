@@ -23,7 +23,9 @@ typedef enum SandboxMode {
 /** A folder or file, and what may be done with what is in it. */
 typedef struct SandboxPath {
     const char *path; /* one that does not exist is skipped */
-    bool read, write, remove, list;
+    bool read, write, remove;
+    bool list; /* names of what is in it */
+    bool make; /* files, sockets, links and folders */
 } SandboxPath;
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -32,14 +34,21 @@ typedef struct SandboxPath {
 #define SANDBOX_DEFAULT SANDBOX_KILL
 #endif
 
+/** What more than serving a process is going to do. */
+typedef enum SandboxNeeds {
+    SANDBOX_SERVES = 0,
+    SANDBOX_CHANGES = 1, /* regions and listeners are made: "seccomp-change:" */
+    SANDBOX_KEEPS = 2,   /* workers are started (keeper.h): "seccomp-keeper:" */
+} SandboxNeeds;
+
 /**
  * Confines this process and its children.
  *
- * @param is_keeper  it is going to start workers (keeper.h): what that needs stays, too
+ * @param needs  of SandboxNeeds, added up
  * @return 0 or a negative errno. A kernel without Landlock is no error.
  */
-int sandbox_enter(SandboxMode mode, const SandboxPath *paths, size_t n_paths, bool is_keeper,
+int sandbox_enter(SandboxMode mode, unsigned needs, const SandboxPath *paths, size_t n_paths,
                   ErrorText *error);
 
-/** In a worker: takes what only a keeper needs. @return 0 or a negative errno */
-int sandbox_tighten(SandboxMode mode, ErrorText *error);
+/** In a worker: takes what its needs do not include. @return 0 or a negative errno */
+int sandbox_tighten(SandboxMode mode, unsigned needs, ErrorText *error);

@@ -24,6 +24,7 @@ typedef struct ListenerSettings {
     IvshmemServerListenerConfig config;
     Policy policy;
     unsigned line; /* where it stands in its file; 0: in none */
+    bool is_wrong; /* something there could not be read, which has been said */
 } ListenerSettings;
 
 typedef struct RegionSettings {

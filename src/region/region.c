@@ -48,6 +48,7 @@ static uint64_t available_memory(void)
     return found ? kib * 1024 : UINT64_MAX;
 }
 
+/* seccomp-change: fallocate */
 static int reserve(int fd, const RegionSpec *spec, const char *what, ErrorText *error)
 {
     char wanted[SIZE_TEXT_MAX];
@@ -59,7 +60,8 @@ static int reserve(int fd, const RegionSpec *spec, const char *what, ErrorText *
                      strerror(errno));
 }
 
-/* Gives the new memory its size and reserves its pages. */
+/* Gives the new memory its size and reserves its pages.
+ * seccomp-change: fstatfs ftruncate fchown */
 static int allocate(int fd, const RegionSpec *spec, const char *what, ErrorText *error)
 {
     uint64_t size = spec->size;
@@ -162,6 +164,7 @@ static int open_directory(Region *region, const RegionSpec *spec, ErrorText *err
     return r;
 }
 
+/* seccomp-change: memfd_create fchmod fcntl */
 static int open_memfd(Region *region, const RegionSpec *spec, ErrorText *error)
 {
     unsigned huge = spec->huge_page_size

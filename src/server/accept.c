@@ -27,7 +27,8 @@ static const char *const refusals[] = {
     [IVSHMEM_SERVER_REFUSED_RESERVED] = "the client that this socket is for is connected",
 };
 
-/* How many descriptors are open. They are below one more than the highest, and mostly dense. */
+/* How many descriptors are open. They are below one more than the highest, and mostly dense.
+ * seccomp-change: fcntl prlimit64 getrlimit */
 static unsigned count_open_fds(unsigned limit)
 {
     unsigned n = 0;

@@ -12,6 +12,7 @@
 
 #define LOCK_SUFFIX ".lock"
 
+/* seccomp-change: openat open fstat newfstatat flock */
 static int take_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *error)
 {
     struct stat found;
@@ -38,7 +39,8 @@ static int take_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *erro
     return 0;
 }
 
-/* Whether somebody accepts connections at the address; a negative errno if that cannot be told. */
+/* Whether somebody accepts connections at the address; a negative errno if that cannot be told.
+ * seccomp-change: socket connect */
 static int is_live(const struct sockaddr_un *address)
 {
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -81,7 +83,8 @@ static int clear_path(const struct sockaddr_un *address, const ListenSpec *spec,
     return 0;
 }
 
-/* Gives the socket at the path its owner and mode. */
+/* Gives the socket at the path its owner and mode: the mode first, which somebody else's is not
+ * ours to set. seccomp-change: chmod fchmodat fchownat */
 static int set_rights(ListenSocket *self, const ListenSpec *spec)
 {
     _cleanup_close_ int fd = open(self->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -92,15 +95,18 @@ static int set_rights(ListenSocket *self, const ListenSpec *spec)
         return -errno;
     self->device = made.st_dev;
     self->inode = made.st_ino;
-    if ((spec->uid != (uid_t)-1 || spec->gid != (gid_t)-1) &&
-        fchownat(fd, "", spec->uid, spec->gid, AT_EMPTY_PATH) < 0)
-        return -errno;
     (void)snprintf(itself, sizeof(itself), "/proc/self/fd/%d", fd);
-    return spec->mode >= 0 && chmod(itself, (mode_t)spec->mode) < 0 ? -errno : 0;
+    if (spec->mode >= 0 && chmod(itself, (mode_t)spec->mode) < 0)
+        return -errno;
+    return (spec->uid != (uid_t)-1 || spec->gid != (gid_t)-1) &&
+                   fchownat(fd, "", spec->uid, spec->gid, AT_EMPTY_PATH) < 0
+               ? -errno
+               : 0;
 }
 
 /* A socket inherits its mode from the one that it is bound from, less the umask (unix_bind_bsd() in
- * net/unix/af_unix.c); and it takes no connection before listen(). */
+ * net/unix/af_unix.c); and it takes no connection before listen(). seccomp-change: fchmod bind
+ * listen */
 static int bind_and_listen(ListenSocket *self, const ListenSpec *spec,
                            const struct sockaddr_un *address, ErrorText *error)
 {

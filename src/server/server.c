@@ -175,7 +175,7 @@ static int watch(ServerCore *core, int fd, EventKind kind)
     return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-/* What needs neither the memory nor the socket. */
+/* What needs neither the memory nor the socket. seccomp-change: epoll_create1 eventfd2 */
 static int core_prepare(ServerCore *core)
 {
     const IvshmemServer *server = core->server;

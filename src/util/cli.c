@@ -13,7 +13,9 @@ static void prepare(const CliOption *table, size_t n, char *letters, struct opti
     for (size_t i = 0; i < n; i++) {
         longs[i] = (struct option){
             .name = table[i].name,
-            .has_arg = table[i].value ? required_argument : no_argument,
+            .has_arg = !table[i].value          ? no_argument
+                       : *table[i].value == '[' ? optional_argument
+                                                : required_argument,
             .val = LONG_ONLY + (int)i,
         };
         if (table[i].letter)

@@ -7,7 +7,8 @@
 typedef struct CliOption {
     char letter; /* 0: only the long form */
     const char *name;
-    const char *value; /* what it is called in the help; NULL: the option takes none */
+    const char *value; /* what it is called in the help; NULL: the option takes none; in brackets,
+                          for an option without a letter: it may be missing */
     const char *help;
 } CliOption;
 
@@ -20,7 +21,7 @@ typedef struct CliOption {
  * The next option, by getopt_long(3): a program's first call is the first one of the process.
  * Afterwards `optind` is the first argument that is no option; arguments are permuted.
  *
- * @param value  the option's value, in argv
+ * @param value  the option's value, in argv; NULL if there is none
  * @return its index in the table, CLI_END, or CLI_WRONG after an error has been shown
  */
 int cli_next(const CliOption *table, size_t n, const char *program, int argc, char **argv,

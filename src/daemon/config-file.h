@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "daemon/problems.h"
+#include "daemon/settings.h"
+
+/** Reads a region's file into settings with the defaults. Only what a line alone can be wrong in is
+ * checked. */
+void config_file_read(const char *path, RegionSettings *settings, Problems *problems);

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/config.h"
+
+#include "daemon/config-file.h"
+#include "daemon/daemon.h"
+#include "daemon/key.h"
+#include "daemon/libvirt.h"
+#include "util/cleanup.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SUFFIX ".conf"
+
+static void finish_owner(ListenerSettings *listener, const ConfigContext *context)
+{
+    IvshmemServerListenerConfig *config = &listener->config;
+
+    if (config->socket_gid != (gid_t)-1 && config->socket_mode < 0)
+        config->socket_mode = 0660;
+    /* What is removed later must be its user's. */
+    if (config->socket_uid == (uid_t)-1)
+        config->socket_uid = context->run_uid;
+}
+
+static void finish_path(ListenerSettings *listener, const char *where, Problems *problems)
+{
+    ErrorText why;
+
+    if (*listener->path && *listener->libvirt_name)
+        problems_add(problems, "%s: only one of socket and libvirt-name is possible", where);
+    else if (!*listener->path && !*listener->libvirt_name && !listener->is_wrong)
+        problems_add(problems, "%s: socket or libvirt-name is missing", where);
+    else if (*listener->libvirt_name && !libvirt_finish(listener, &why))
+        problems_add(problems, "%s: %s", where, why.text);
+}
+
+void config_finish_listener(ListenerSettings *listener, const RegionSettings *region,
+                            const ConfigContext *context, const char *where, Problems *problems)
+{
+    const IvshmemServerListenerConfig *config = &listener->config;
+
+    finish_path(listener, where, problems);
+    finish_owner(listener, context);
+    listener_settings_link(listener);
+    if (config->n_vectors > region->config.n_vectors)
+        problems_add(problems, "%s: vectors %u are more than the region's %u", where,
+                     config->n_vectors, region->config.n_vectors);
+    if (config->observers && config->reserved_id >= 0)
+        problems_add(problems, "%s: only one of observers and reserved-id is possible", where);
+    if (config->reserved_id >= (int64_t)region->config.n_ids)
+        problems_add(problems, "%s: reserved-id %lld is not below the region's ids %u", where,
+                     (long long)config->reserved_id, region->config.n_ids);
+    if (config->reserved_id >= 0 && config->max_clients > 1)
+        problems_add(problems, "%s: a socket with reserved-id has one client: max-clients %u",
+                     where, config->max_clients);
+}
+
+/* Every region has a listener for observers. */
+static void add_observers(RegionSettings *settings, const ConfigContext *context, const char *where,
+                          Problems *problems)
+{
+    ListenerSettings *observers;
+    int n;
+
+    for (unsigned i = 0; i < settings->n_listeners; i++)
+        if (settings->listeners[i].config.observers)
+            return;
+    observers = region_settings_add(settings);
+    if (!observers) {
+        problems_add(problems, "%s: no room for the observers' listener", where);
+        return;
+    }
+    strcpy(observers->name, "observers");
+    observers->config.observers = true;
+    n = snprintf(observers->path, sizeof(observers->path), "%s/%s.observers", context->run_folder,
+                 settings->name);
+    if (n < 0 || (size_t)n >= sizeof(observers->path))
+        problems_add(problems, "%s: the path of the observers' socket in %s is too long", where,
+                     context->run_folder);
+    finish_owner(observers, context);
+}
+
+void config_finish_region(RegionSettings *settings, const ConfigContext *context, const char *where,
+                          Problems *problems)
+{
+    char place[PATH_MAX + 128];
+
+    settings->config.memory_uid = context->run_uid;
+    if (!*settings->memory_path) {
+        settings->config.memory = IVSHMEM_SERVER_MEMORY_MEMFD;
+        strcpy(settings->memory_path, settings->name);
+    }
+    for (unsigned i = 0; i < settings->n_listeners; i++) {
+        ListenerSettings *listener = &settings->listeners[i];
+
+        (void)snprintf(place, sizeof(place), "%s:%u: listener %s", where, listener->line,
+                       listener->name);
+        config_finish_listener(listener, settings, context, place, problems);
+        for (unsigned j = 0; j < i; j++)
+            if (listener->config.reserved_id >= 0 &&
+                listener->config.reserved_id == settings->listeners[j].config.reserved_id)
+                problems_add(problems, "%s: reserved-id %lld is that of listener %s", place,
+                             (long long)listener->config.reserved_id, settings->listeners[j].name);
+    }
+    add_observers(settings, context, where, problems);
+    region_settings_link(settings);
+}
+
+/* The region of a file is called as the file is. */
+static bool name_region(RegionSettings *settings, const char *path, Problems *problems)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    size_t length = strlen(base), suffix = strlen(SUFFIX);
+    char name[PATH_MAX];
+    ErrorText why;
+
+    if (length >= suffix && strcmp(base + length - suffix, SUFFIX) == 0)
+        length -= suffix;
+    (void)snprintf(name, sizeof(name), "%.*s", (int)length, base);
+    if (!key_is_name(name, &why)) {
+        problems_add(problems, "%s: the region cannot be called so: %s", path, why.text);
+        return false;
+    }
+    strcpy(settings->name, name);
+    (void)snprintf(settings->file, sizeof(settings->file), "%s", path);
+    return true;
+}
+
+static void read_region(Config *config, const char *path, const ConfigContext *context)
+{
+    RegionSettings *more = NULL, *settings;
+
+    if (config->n_regions < DAEMON_MAX_REGIONS)
+        more = reallocarray(config->regions, config->n_regions + 1, sizeof(*more));
+    if (!more) {
+        problems_add(&config->problems, "%s: no room for another region: %d are possible", path,
+                     DAEMON_MAX_REGIONS);
+        return;
+    }
+    config->regions = more;
+    settings = &more[config->n_regions];
+    region_settings_init(settings);
+    if (!name_region(settings, path, &config->problems))
+        return;
+    config->n_regions++;
+    config_file_read(path, settings, &config->problems);
+    config_finish_region(settings, context, path, &config->problems);
+}
+
+static int is_config(const struct dirent *entry)
+{
+    size_t length = strlen(entry->d_name), suffix = strlen(SUFFIX);
+
+    return entry->d_name[0] != '.' && length > suffix &&
+           strcmp(entry->d_name + length - suffix, SUFFIX) == 0;
+}
+
+static void read_folder(Config *config, const char *path, const ConfigContext *context)
+{
+    struct dirent **entries;
+    char file[PATH_MAX];
+    int n = scandir(path, &entries, is_config, alphasort);
+
+    if (n < 0) {
+        problems_add(&config->problems, "%s: %s", path, strerror(errno));
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        int length = snprintf(file, sizeof(file), "%s/%s", path, entries[i]->d_name);
+
+        if (length > 0 && (size_t)length < sizeof(file))
+            read_region(config, file, context);
+        free(entries[i]);
+    }
+    free(entries);
+}
+
+/* A listener of all regions, for sorting. */
+typedef struct Place {
+    const RegionSettings *region;
+    const ListenerSettings *listener;
+} Place;
+
+static int compare_paths(const void *a, const void *b)
+{
+    const Place *left = a, *right = b;
+
+    return strcmp(left->listener->path, right->listener->path);
+}
+
+/* Every path is one listener's. */
+static void check_paths(Config *config, const ConfigContext *context)
+{
+    _cleanup_free_ Place *places = NULL;
+    size_t n = 0;
+
+    for (unsigned i = 0; i < config->n_regions; i++)
+        n += config->regions[i].n_listeners;
+    places = calloc(n + 1, sizeof(*places));
+    if (!places) {
+        problems_add(&config->problems, "out of memory");
+        return;
+    }
+    n = 0;
+    for (unsigned i = 0; i < config->n_regions; i++)
+        for (unsigned j = 0; j < config->regions[i].n_listeners; j++)
+            if (*config->regions[i].listeners[j].path)
+                places[n++] = (Place){&config->regions[i], &config->regions[i].listeners[j]};
+    qsort(places, n, sizeof(*places), compare_paths);
+    for (size_t i = 0; i < n; i++) {
+        const Place *place = &places[i];
+
+        if (strcmp(place->listener->path, context->control_path) == 0)
+            problems_add(&config->problems, "%s:%u: listener %s: %s is the control socket's path",
+                         place->region->file, place->listener->line, place->listener->name,
+                         place->listener->path);
+        if (i && compare_paths(place, place - 1) == 0)
+            problems_add(&config->problems,
+                         "%s:%u: listener %s: %s is the path of listener %s of region %s, too",
+                         place->region->file, place->listener->line, place->listener->name,
+                         place->listener->path, place[-1].listener->name, place[-1].region->name);
+    }
+}
+
+/* A POSIX object is one region's. */
+static void check_memories(Config *config)
+{
+    for (unsigned i = 0; i < config->n_regions; i++)
+        for (unsigned j = 0; j < i; j++) {
+            const RegionSettings *a = &config->regions[j], *b = &config->regions[i];
+
+            if (a->config.memory == IVSHMEM_SERVER_MEMORY_POSIX &&
+                b->config.memory == IVSHMEM_SERVER_MEMORY_POSIX &&
+                strcmp(a->memory_path, b->memory_path) == 0)
+                problems_add(&config->problems, "%s: shm-name %s is that of region %s, too",
+                             b->file, b->memory_path, a->name);
+        }
+}
+
+void config_read(Config *config, const char *path, const ConfigContext *context)
+{
+    struct stat found;
+
+    *config = (Config){0};
+    if (stat(path, &found) < 0)
+        problems_add(&config->problems, "%s: %s", path, strerror(errno));
+    else if (S_ISDIR(found.st_mode))
+        read_folder(config, path, context);
+    else
+        read_region(config, path, context);
+    check_paths(config, context);
+    check_memories(config);
+}
+
+void config_free(Config *config)
+{
+    for (unsigned i = 0; i < config->n_regions; i++)
+        region_settings_free(&config->regions[i]);
+    free(config->regions);
+    problems_free(&config->problems);
+    *config = (Config){0};
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* What the options ask for: the regions, and the paths that stay reachable once it is confined. */
+#pragma once
+
+#include "daemon/config.h"
+#include "daemon/options.h"
+#include "daemon/sandbox.h"
+
+/** Describes the regions that are to be served. What is wrong is among the configuration's
+ * problems.
+ */
+void launch_describe(Config *config, const Options *options, const ConfigContext *context);
+
+/** What the configuration needs to know of the options. @param folder  a buffer for its run_folder
+ */
+ConfigContext launch_context(const Options *options, char folder[static PATH_MAX]);
+
+/** Whether regions and listeners can be made and removed while it runs. */
+bool launch_can_change(const Options *options);
+
+#define LAUNCH_MAX_PATHS 64
+
+/** The paths that must stay reachable. */
+typedef struct LaunchPaths {
+    SandboxPath paths[LAUNCH_MAX_PATHS];
+    char text[LAUNCH_MAX_PATHS][PATH_MAX];
+    unsigned n;
+} LaunchPaths;
+
+/** @return NULL if there is no memory; to be freed */
+LaunchPaths *launch_paths(const Config *config, const Options *options);

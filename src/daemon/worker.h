@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* The stage "serve": in a worker that a keeper watches, or without one. */
+#pragma once
+
+#include "daemon/daemon.h"
+#include "daemon/options.h"
+
+/** Serves until a signal comes, and closes the daemon. @return the exit status */
+int worker_serve(Daemon *daemon, const Options *options);
