@@ -21,7 +21,7 @@ stages=(
     "attacks  attacks        build      400 pytest  build      attacks"
     "control  control        build      300 pytest  build      control"
     "vm       vm             build      600 pytest  build      vm"
-    "bench    bench          build      240 pytest  build      bench"
+    "bench    bench          build      320 pytest  build      bench"
     "analyze  analyze        build      300 analyze build"
     "clang    clang          -          300 compile clang"
     "asan     asan-build     -          300 compile asan"

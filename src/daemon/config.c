@@ -149,6 +149,8 @@ static void read_region(Config *config, const char *path, const ConfigContext *c
     config->n_regions++;
     config_file_read(path, settings, &config->problems);
     config_finish_region(settings, context, path, &config->problems);
+    for (unsigned i = 0; i < settings->n_listeners; i++)
+        settings->listeners[i].is_configured = true;
 }
 
 static int is_config(const struct dirent *entry)

@@ -97,13 +97,45 @@ static void forget_listener(DaemonRegion *region, int index)
     }
 }
 
+int daemon_region_find_listener(const DaemonRegion *region, const char *name)
+{
+    for (int i = 0; i < region->n_listeners; i++)
+        if (region->listeners[i] && strcmp(region->listeners[i]->settings.name, name) == 0)
+            return i;
+    return -1;
+}
+
+unsigned daemon_region_count_clients(const DaemonRegion *region)
+{
+    IvshmemServerListenerInfo info;
+    unsigned n = 0;
+
+    for (int i = 0; i < region->n_listeners; i++)
+        if (ivshmem_server_listener_info(&region->server, i, &info) == 0)
+            n += info.n_clients;
+    return n;
+}
+
+/* Once it is confined, a lack of rights has a reason that is not in the file system. */
+static int explain(const DaemonRegion *region, int r, ErrorText *error)
+{
+    const char *text = ivshmem_server_error(&region->server);
+
+    if ((r == -EACCES || r == -EPERM) && region->daemon->is_confined)
+        return error_set(error, r,
+                         "%s (rights that were given up after the start; --listen-folder keeps "
+                         "those to a folder)",
+                         text);
+    return error_set(error, r, "%s", text);
+}
+
 int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *settings,
                                ErrorText *error)
 {
     int r, index = ivshmem_server_listener_add(&region->server, &settings->config);
 
     if (index < 0)
-        return error_set(error, index, "%s", ivshmem_server_error(&region->server));
+        return explain(region, index, error);
     r = keep_listener(region, index, settings);
     if (r < 0)
         (void)error_set(error, r, "no room for another listener: %s", strerror(-r));
@@ -114,6 +146,7 @@ int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *set
         forget_listener(region, index);
         return r;
     }
+    events_listener_added(region, settings);
     return index;
 }
 
@@ -124,6 +157,7 @@ int daemon_region_remove_listener(DaemonRegion *region, int listener, bool force
     if (r < 0)
         return error_set(error, r, "%s", ivshmem_server_error(&region->server));
     libvirt_unlink(&region->listeners[listener]->settings);
+    events_listener_removed(region, &region->listeners[listener]->settings);
     forget_listener(region, listener);
     return 0;
 }
@@ -147,7 +181,7 @@ static int start(DaemonRegion *region, const RegionSettings *settings, ErrorText
     }
     if ((r = ivshmem_server_init_config(&region->server, &region->settings.config)) < 0 ||
         (r = ivshmem_server_start(&region->server)) < 0)
-        return error_set(error, r, "%s", ivshmem_server_error(&region->server));
+        return explain(region, r, error);
     region->settings.config.unix_sock_path = NULL;
     if (has_first && (r = keep_listener(region, 0, &listeners[0])) < 0)
         return error_set(error, r, "%s", strerror(-r));

@@ -42,6 +42,12 @@ void daemon_region_free(DaemonRegion *region);
 int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *settings,
                                ErrorText *error);
 
+/** The index of the listener with this name, or -1. */
+int daemon_region_find_listener(const DaemonRegion *region, const char *name);
+
+/** How many clients it has, observers too. */
+unsigned daemon_region_count_clients(const DaemonRegion *region);
+
 /** Closes a listener. @return 0, or a negative errno with the reason: -EBUSY without `force` if it
  * has clients */
 int daemon_region_remove_listener(DaemonRegion *region, int listener, bool force, ErrorText *error);

@@ -2,19 +2,47 @@
 #include "daemon/daemon.h"
 
 #include "daemon/control/events.h"
+#include "daemon/reload.h"
+#include "daemon/report.h"
 #include "util/cleanup.h"
 #include "util/signals.h"
 
 #include <string.h>
 #include <sys/epoll.h>
+#include <syslog.h>
 #include <time.h>
+
+static void report_lines(const Problems *lines, int priority)
+{
+    for (unsigned i = 0; i < problems_kept(lines); i++)
+        report_line(priority, NULL, lines->lines[i] ? lines->lines[i] : "no memory");
+}
+
+static void reload_and_report(Daemon *daemon)
+{
+    _cleanup_(reload_free) Reload reload = {0};
+    ErrorText error;
+
+    if (!daemon->config_path)
+        return;
+    if (reload_config(daemon, &reload, &error) < 0)
+        report_error("%s", error.text);
+    report_lines(&reload.done, LOG_INFO);
+    report_lines(&reload.left, LOG_WARNING);
+}
 
 static void take_signals(void *owner, uint32_t events)
 {
     Daemon *daemon = owner;
+    struct signalfd_siginfo info;
 
     (void)events;
-    loop_stop(&daemon->loop);
+    if (read(daemon->signals.fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    if (info.ssi_signo == SIGHUP)
+        reload_and_report(daemon);
+    else
+        loop_stop(&daemon->loop);
 }
 
 int daemon_init(Daemon *daemon, ErrorText *error)
@@ -26,8 +54,8 @@ int daemon_init(Daemon *daemon, ErrorText *error)
     (void)clock_gettime(CLOCK_REALTIME, &now);
     daemon->started_at = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGHUP, SIG_IGN);
-    daemon->signals = (LoopHandler){.fd = signals_open(), .ready = take_signals, .owner = daemon};
+    daemon->signals =
+        (LoopHandler){.fd = signals_open(SIGHUP), .ready = take_signals, .owner = daemon};
     if (daemon->signals.fd < 0)
         return error_set(error, daemon->signals.fd, "cannot wait for signals: %s",
                          strerror(-daemon->signals.fd));
@@ -75,8 +103,9 @@ void daemon_remove_region(Daemon *daemon, DaemonRegion *region)
         at = &(*at)->next;
     *at = region->next;
     daemon->n_regions--;
-    events_region_removed(region);
     loop_retire(&daemon->loop, &region->handler);
+    ivshmem_server_close(&region->server);
+    events_region_removed(region);
 }
 
 DaemonRegion *daemon_find_region(const Daemon *daemon, const char *name)

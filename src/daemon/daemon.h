@@ -19,6 +19,7 @@ typedef struct Daemon {
     bool shows_names; /* log lines say which region they are of */
     bool keeps_state; /* regions keep what they must remember where a next process finds it */
     bool can_change;  /* regions and listeners can be made while it runs */
+    bool is_confined; /* rights have been given up */
     ConfigContext context;
     const char *config_path; /* NULL: there is no configuration */
     int64_t started_at;      /* CLOCK_REALTIME, ns */

@@ -163,6 +163,7 @@ static int run(Daemon *daemon, const Options *options, Config *config)
         return EXIT_FAILURE;
     }
     daemonize_done(&daemonize);
+    daemon->is_confined = true;
     return worker_serve(daemon, options);
 }
 

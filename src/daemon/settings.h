@@ -23,8 +23,9 @@ typedef struct ListenerSettings {
     char libvirt_name[SETTINGS_NAME_SIZE]; /* "": the path is not one of libvirt's */
     IvshmemServerListenerConfig config;
     Policy policy;
-    unsigned line; /* where it stands in its file; 0: in none */
-    bool is_wrong; /* something there could not be read, which has been said */
+    unsigned line;      /* where it stands in its file; 0: in none */
+    bool is_configured; /* it is from a file */
+    bool is_wrong;      /* something there could not be read, which has been said */
 } ListenerSettings;
 
 typedef struct RegionSettings {
@@ -34,6 +35,7 @@ typedef struct RegionSettings {
     ListenerSettings *listeners;
     unsigned n_listeners;
     char file[PATH_MAX]; /* where it stands; "": in none */
+    bool has_share;      /* max_clients is a share, which nobody has asked for (share.h) */
 } RegionSettings;
 
 void region_settings_init(RegionSettings *settings);

@@ -50,6 +50,7 @@ static int give_part(RegionSettings *settings, uint64_t part, ErrorText *error)
 
     if (n == 0)
         return refuse(settings, part, error);
+    settings->has_share = true;
     settings->config.max_clients = n < MAX_CLIENTS ? (unsigned)n : MAX_CLIENTS;
     return 0;
 }

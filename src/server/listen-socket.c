@@ -105,8 +105,8 @@ static int set_rights(ListenSocket *self, const ListenSpec *spec)
 }
 
 /* A socket inherits its mode from the one that it is bound from, less the umask (unix_bind_bsd() in
- * net/unix/af_unix.c); and it takes no connection before listen(). seccomp-change: fchmod bind
- * listen */
+ * net/unix/af_unix.c); and it takes no connection before listen().
+ * seccomp-change: socket fchmod bind listen */
 static int bind_and_listen(ListenSocket *self, const ListenSpec *spec,
                            const struct sockaddr_un *address, ErrorText *error)
 {

@@ -18,7 +18,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def run(*arguments):
     return subprocess.run(
         [sys.executable, RUN, *map(str, arguments)], stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=110, check=False,
+        stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=280, check=False,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
 
 

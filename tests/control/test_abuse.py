@@ -32,6 +32,7 @@ NONSENSE = [
     (b'{"execute": }', "Invalid JSON"),
     (b'{"execute": "\xff"}', "Invalid JSON"),
     (b'{"execute": "query-status", "execute": "quit"}', "duplicate"),
+    (b'{"execute": "query-stats", "arguments": {"region": "a\\u0000b"}}', "Invalid JSON"),
     (b"[]", "a command is an object"),
     (b"{}", "'execute' is missing"),
     (b'{"execute": 1}', "'execute' is missing, or no string"),

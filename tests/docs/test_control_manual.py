@@ -9,6 +9,7 @@ import sources
 from control import Control
 from serve import TREE, Server
 
+CONF = TREE / "man/ivshmem.conf.5"
 PAGE = TREE / "man/ivshmem-control.7"
 
 
@@ -35,9 +36,27 @@ def entries():
 
 
 def test_page_has_every_command_with_its_arguments(commands):
-    expected = {name: {row["name"]: (row["type"], row["required"]) for row in command["arguments"]}
+    expected = {name: {row["name"]: (row["type"], row["required"]) for row in command["arguments"]
+                       if "default" not in row}
                 for name, command in commands.items()}
     assert entries() == expected
+
+
+def keys_of_page(title):
+    """The keys of a section of ivshmem.conf(5), with the text of each."""
+    text = CONF.read_text(encoding="utf-8").split(f".Ss Section {title}\n")[1]
+    text = text.split(".Bl -tag -width Ds\n")[1].split("\n.El")[0]
+    return dict(re.findall(r"^\.It Cm (\S+) Ar .*\n((?:(?!\.It).*\n?)*)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("command", "title"), [("region-add", "[region]"),
+                                                ("listener-add", "[listener NAME]")])
+def test_configuration_page_has_every_key_with_its_default(commands, command, title):
+    keys = {row["name"]: row["default"] for row in commands[command]["arguments"] if "default" in row}
+    page = keys_of_page(title)
+    assert set(page) == set(keys)
+    for name, default in keys.items():
+        assert f"The default is {default}" in page[name], name
 
 
 def test_page_has_every_event_and_reason():

@@ -55,6 +55,8 @@ static int check_arguments(const Command *command, json_t *arguments, ErrorText 
     {
         const Argument *argument = find_argument(command, name);
 
+        if (!argument && command->keys && key_find(command->keys, name))
+            continue; /* checked when it is stored */
         if (!argument)
             return error_set(error, -EINVAL, "%s has no argument '%s'", command->name, name);
         r = check_argument(argument, value, error);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "daemon/key.h"
 #include "util/error.h"
 
 #include <jansson.h>
@@ -46,6 +47,7 @@ struct Command {
     CommandRun *run;
     Argument arguments[COMMAND_MAX_ARGUMENTS];
     const char *help;
+    const KeyTable *keys; /* what else can be told, or NULL */
 };
 
 extern const Command command_table[];
@@ -55,5 +57,6 @@ extern const size_t n_commands;
 json_t *command_answer(struct Session *session, const char *text, size_t length);
 
 /* The commands. */
-CommandRun run_client_disconnect, run_query_clients, run_query_commands, run_query_listeners,
+CommandRun run_client_disconnect, run_listener_add, run_listener_remove, run_region_add,
+    run_region_remove, run_reload, run_query_clients, run_query_commands, run_query_listeners,
     run_query_regions, run_query_stats, run_query_status, run_query_version, run_quit;

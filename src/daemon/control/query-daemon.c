@@ -3,6 +3,7 @@
 #include "daemon/control/command.h"
 #include "daemon/control/control.h"
 #include "daemon/control/json.h"
+#include "daemon/control/keys.h"
 #include "daemon/daemon.h"
 
 #include <dirent.h>
@@ -29,12 +30,20 @@ static json_t *describe_argument(const Argument *argument)
                      "required", argument->required, "help", argument->help);
 }
 
+static json_t *describe_key(const Key *key)
+{
+    return json_pack("{s:s,s:s,s:b,s:s,s:s}", "name", key->name, "type", keys_type(key), "required",
+                     false, "help", key->help, "default", key->fallback);
+}
+
 static json_t *describe(const Command *command)
 {
     json_t *arguments = json_array();
 
     for (const Argument *argument = command->arguments; argument->name; argument++)
         (void)json_array_append_new(arguments, describe_argument(argument));
+    for (unsigned i = 0; command->keys && i < command->keys->n; i++)
+        (void)json_array_append_new(arguments, describe_key(&command->keys->keys[i]));
     return json_pack("{s:s,s:s,s:b,s:o}", "name", command->name, "help", command->help, "changes",
                      command->changes, "arguments", arguments);
 }
@@ -76,12 +85,7 @@ int run_query_status(Daemon *daemon, json_t *arguments, json_t **result, ErrorTe
     (void)arguments, (void)error;
     (void)getrlimit(RLIMIT_NOFILE, &limit);
     for (const DaemonRegion *region = daemon->regions; region; region = region->next)
-        for (int i = 0; i < region->n_listeners; i++) {
-            IvshmemServerListenerInfo info;
-
-            if (ivshmem_server_listener_info(&region->server, i, &info) == 0)
-                n_clients += info.n_clients;
-        }
+        n_clients += daemon_region_count_clients(region);
     *result = json_pack("{s:b,s:i,s:o,s:i,s:I,s:I,s:I,s:i}", "running", true, "pid", (int)getpid(),
                         "since", json_time(daemon->started_at), "regions", (int)daemon->n_regions,
                         "clients", n_clients, "fds-used", count_fds(), "fds-allowed",

@@ -28,21 +28,18 @@ static const char *kind_of(const DaemonRegion *region)
 
 static json_t *describe(const DaemonRegion *region)
 {
-    int n_listeners = 0, n_clients = 0;
+    int n_listeners = 0;
 
     for (int i = 0; i < region->n_listeners; i++) {
         IvshmemServerListenerInfo info;
 
-        if (ivshmem_server_listener_info(&region->server, i, &info) < 0)
-            continue;
-        n_listeners++;
-        n_clients += (int)info.n_clients;
+        n_listeners += ivshmem_server_listener_info(&region->server, i, &info) == 0;
     }
     return json_pack("{s:s,s:I,s:s,s:o,s:i,s:i,s:i,s:i,s:i}", "name", region->settings.name, "size",
                      (json_int_t)region->server.shm_size, "memory", kind_of(region), "memory-name",
                      json_text(region->server.shm_path), "vectors", (int)region->server.n_vectors,
-                     "listeners", n_listeners, "clients", n_clients, "max-clients",
-                     (int)ivshmem_server_max_clients(&region->server), "ids-left",
+                     "listeners", n_listeners, "clients", (int)daemon_region_count_clients(region),
+                     "max-clients", (int)ivshmem_server_max_clients(&region->server), "ids-left",
                      (int)ivshmem_server_ids_left(&region->server));
 }
 

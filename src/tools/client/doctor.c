@@ -92,7 +92,7 @@ void doctor_check_peer(Doctor *doctor, IvshmemPort *port)
     if (doctor->peer < 0)
         return;
     (void)fflush(stdout); /* before what goes to standard error */
-    signals = signals_open();
+    signals = signals_open(0);
     if (signals < 0 || link_init(&link, port, doctor->options, signals) != STATUS_OK ||
         link_check_empty(&link, doctor->options) != STATUS_OK) {
         doctor_bad(doctor, NULL, "peer %u cannot be asked to answer", run.peer);

@@ -166,7 +166,7 @@ static int run(const ToolOptions *options, Watch *watch)
 
     if (tool_open(&port, options, &want) != STATUS_OK)
         return STATUS_ERROR;
-    signals = signals_open();
+    signals = signals_open(0);
     if (signals < 0)
         return tool_error("cannot wait for signals: %s", strerror(-signals));
     if (prepare(port, watch, signals) != STATUS_OK || show_ready(port, watch) != STATUS_OK)

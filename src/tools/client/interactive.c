@@ -254,7 +254,7 @@ static const char *socket_path(const ToolOptions *options)
 int run_interactive(const ToolOptions *options)
 {
     static Session session;
-    _cleanup_close_ int signals = signals_open();
+    _cleanup_close_ int signals = signals_open(0);
     const char *path = socket_path(options);
     int r;
 

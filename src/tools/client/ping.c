@@ -190,7 +190,7 @@ int run_ping(const ToolOptions *options)
     if (!times)
         return tool_error("there is no memory for %" PRIu64 " round trips", run.count);
     run.times = times;
-    signals = signals_open();
+    signals = signals_open(0);
     if (signals < 0)
         return tool_error("cannot wait for signals: %s", strerror(-signals));
     if (link_init(&link, port, options, signals) != STATUS_OK ||

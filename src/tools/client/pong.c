@@ -68,7 +68,7 @@ int run_pong(const ToolOptions *options)
 
     if (tool_open(&port, options, NULL) != STATUS_OK)
         return STATUS_ERROR;
-    signals = signals_open();
+    signals = signals_open(0);
     if (signals < 0)
         return tool_error("cannot wait for signals: %s", strerror(-signals));
     if (link_init(&link, port, options, signals) != STATUS_OK)

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading the configuration again: what nobody who is connected is hurt by is done, the rest is
+ * left and said. Regions and listeners that commands have made are not the configuration's, and
+ * stay.
+ */
+#pragma once
+
+#include "daemon/problems.h"
+#include "util/error.h"
+
+struct Daemon;
+
+typedef struct Reload {
+    Problems done; /* a line for each change */
+    Problems left; /* a line for what could not be done */
+} Reload;
+
+/** @return 0, or a negative errno with the reason and nothing has changed: there is no
+ * configuration, or something in it is wrong */
+int reload_config(struct Daemon *daemon, Reload *reload, ErrorText *error);
+
+void reload_free(Reload *reload);

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: MIT
+"""Regions and listeners that are made and removed while the server runs."""
+
+import os
+import signal
+import stat
+
+import pytest
+from control import CommandError
+from serve import eventually
+
+
+@pytest.fixture(name="control")
+def fixture_control(configured):
+    configured.write("web", "[region]\nvectors=2\n[listener a]\nsocket={folder}/a")
+    configured.start()
+    return configured.connect()
+
+
+def test_region_and_listener_of_the_runtime(control, configured, place):
+    control.ask("region-add", region="new", size="1M", vectors=4, **{"max-clients": 10})
+    assert control.event("REGION_ADDED") == {"region": "new"}
+    control.ask("listener-add", region="new", name="l", socket=f"{place.folder}/l", mode="600",
+                reserved_id=7, vectors=3)
+    added = control.event("LISTENER_ADDED")
+    assert added == {"region": "new", "name": "l", "path": f"{place.folder}/l"}
+    region, = [row for row in control.ask("query-regions") if row["name"] == "new"]
+    assert (region["size"], region["vectors"], region["max-clients"]) == (1 << 20, 4, 10)
+    assert stat.S_IMODE((place.folder / "l").stat().st_mode) == 0o600
+    peer = configured.peer("l", 3)
+    assert peer.id == 7
+    with pytest.raises(CommandError, match="has 1 clients"):
+        control.ask("listener-remove", region="new", name="l")
+    with pytest.raises(CommandError, match="region new has 1 clients; 'force' disconnects them"):
+        control.ask("region-remove", region="new")
+    control.ask("listener-remove", region="new", name="l", force=True)
+    peer.until_hung_up()
+    assert not (place.folder / "l").exists()
+    assert control.event("LISTENER_REMOVED")["name"] == "l"
+    control.ask("region-remove", region="new")
+    assert control.event("REGION_REMOVED") == {"region": "new"}
+    assert not (place.folder / "new.observers").exists()
+    control.ask("region-add", region="new")
+
+
+def test_region_goes_by_force_with_its_clients(control, configured):
+    peer = configured.peer("a", 2)
+    control.ask("region-remove", region="web", force=True)
+    peer.until_hung_up()
+    assert control.event("CLIENT_LEFT")["id"] == 0
+    assert control.ask("query-regions") == []
+
+
+@pytest.mark.parametrize("kind", [{}, {"hugepages": 2 << 20}, {"shm-dir": "/dev/shm"},
+                                  {"shm-name": f"ivshmem-test-{os.getpid()}"}])
+def test_kinds_of_memory(control, kind):
+    try:
+        control.ask("region-add", region="new", size=64 << 10, **kind)
+    except CommandError as error:
+        assert "hugepages" in kind and "no room" in error.description  # this machine has none
+        return
+    control.ask("region-remove", region="new")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_sockets_can_have_owners_while_it_runs(control, place):
+    control.ask("listener-add", region="web", name="l", socket=f"{place.folder}/l", owner=12345,
+                group="nogroup", mode="640")
+    found = (place.folder / "l").stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (12345, 0o640)
+
+
+def test_drop_in_can_have_more_regions(controlled, place):
+    control = controlled().connect()
+    control.ask("region-add", region="two")
+    control.ask("listener-add", region="two", name="l", socket=str(place.folder / "l"))
+    assert place.peer(path=place.folder / "l").id == 0
+    control.ask("region-remove", region="ivshmem")
+    assert not place.socket.exists()
+
+
+def test_folder_that_was_not_named(configured, tmp_path):
+    configured.write("web", "[region]").start()
+    control = configured.connect()
+    with pytest.raises(CommandError, match="Permission denied.*--listen-folder"):
+        control.ask("listener-add", region="web", name="l", socket=f"{tmp_path}/l")
+    assert control.ask("query-status")["running"]
+
+
+def test_folder_that_was_named(configured, tmp_path):
+    configured.write("web", "[region]").start("--listen-folder", str(tmp_path))
+    configured.connect().ask("listener-add", region="web", name="l", socket=f"{tmp_path}/l")
+
+
+WRONG = [
+    ("region-add", {}, "needs the argument 'region'"),
+    ("region-add", {"region": "web"}, "there is a region 'web' already"),
+    ("region-add", {"region": "a b"}, "argument 'region' 'a b': a name has letters"),
+    ("region-add", {"region": ""}, "a name has 1 to 63 bytes"),
+    ("region-add", {"region": "x" * 64}, "a name has 1 to 63 bytes"),
+    ("region-add", {"region": 1}, "argument 'region' is not a string"),
+    ("region-add", {"region": "x", "nope": 1}, "region-add has no argument 'nope'"),
+    ("region-add", {"region": "x", "socket": "/x"}, "region-add has no argument 'socket'"),
+    ("region-add", {"region": "x", "size": "big"}, "argument 'size' 'big': not a size"),
+    ("region-add", {"region": "x", "size": 0}, "argument 'size' '0': out of range"),
+    ("region-add", {"region": "x", "size": []}, "'size' is not of the type string or integer"),
+    ("region-add", {"region": "x", "vectors": "1"}, "argument 'vectors' is not of the type integer"),
+    ("region-add", {"region": "x", "vectors": 2049}, "'vectors' '2049': not a number from 1 to 2048"),
+    ("region-add", {"region": "x", "max-clients": 0}, "'max-clients' '0': not a number from"),
+    ("region-add", {"region": "x", "max-clients": 65536, "vectors": 2048}, "need more descriptors"),
+    ("region-add", {"region": "x", "max-clients-per-user": 0}, "not a number from"),
+    ("region-add", {"region": "x", "setup-timeout": -1}, "not a number from"),
+    ("region-add", {"region": "x", "ids": 65537}, "'ids' '65537': not a number from 1 to 65536"),
+    ("region-add", {"region": "x", "no-reserve": "yes"}, "'no-reserve' is not of the type boolean"),
+    ("region-add", {"region": "x", "hugepages": "3M"}, "not a page size"),
+    ("region-add", {"region": "x", "shm-dir": "y"}, "not a path that begins with /"),
+    ("region-add", {"region": "x", "shm-dir": "/no/such"}, "cannot make a file in the directory"),
+    ("region-add", {"region": "x", "shm-name": "a/b"}, "not the name of a shared memory object"),
+    ("region-add", {"region": "x", "shm-name": "a", "hugepages": "2M"}, "only one of shm-name"),
+    ("region-remove", {}, "needs the argument 'region'"),
+    ("region-remove", {"region": "x"}, "there is no region 'x'"),
+    ("region-remove", {"region": "web", "force": 1}, "'force' is neither true nor false"),
+    ("listener-add", {"region": "web"}, "needs the argument 'name'"),
+    ("listener-add", {"region": "x", "name": "l"}, "there is no region 'x'"),
+    ("listener-add", {"region": "web", "name": "a"}, "region web has a listener 'a' already"),
+    ("listener-add", {"region": "web", "name": "/"}, "argument 'name' '/': a name has letters"),
+    ("listener-add", {"region": "web", "name": "l"}, "socket or libvirt-name is missing"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "x"}, "not a path that begins with /"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "/" + "x" * 107}, "107 bytes at most"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "{folder}/a"},
+     "is the path of listener a of region web"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "{folder}/control"},
+     "another server listens at"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "{folder}/conf"}, "is not a socket|conf"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "/x", "libvirt-name": "x"},
+     "only one of socket and libvirt-name"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "/x", "mode": "9"}, "not a mode"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "/x", "owner": "no-such"},
+     "no such user"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "/x", "group": "no-such"},
+     "no such group"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "/x", "allow-user": "root"},
+     "'allow-user' is not of the type array"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "/x", "allow-user": [None]},
+     "'allow-user' is neither text nor number"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "/x", "allow-group": ["no-such"]},
+     "no-such: no such group"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "/x", "read-only-user": [1] * 65},
+     "too many"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "{folder}/l", "reserved-id": 65536},
+     "not a number from 0 to 65535"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "{folder}/l", "vectors": 3},
+     "vectors 3 are more than the region's 2"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "{folder}/l", "observers": True,
+                      "reserved-id": 1}, "only one of observers and reserved-id"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "{folder}/l", "max-accepts": 0},
+     "not a number from"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "{folder}/l", "backlog": 0},
+     "not a number from"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "{folder}/l", "max-clients": "3"},
+     "'max-clients' is not of the type integer"),
+    ("listener-add", {"region": "web", "name": "l", "socket": "{folder}/l", "read-only": 0},
+     "'read-only' is not of the type boolean"),
+    ("listener-remove", {"region": "web"}, "needs the argument 'name'"),
+    ("listener-remove", {"region": "web", "name": "x"}, "region web has no listener 'x'"),
+    ("listener-remove", {"region": "x", "name": "x"}, "there is no region 'x'"),
+    ("reload", {"now": True}, "reload has no argument 'now'"),
+    ("quit", {"now": True}, "quit has no argument 'now'"),
+]
+
+
+def test_wrong_arguments_are_named_and_change_nothing(control, place):
+    before = control.ask("query-regions"), control.ask("query-listeners")
+    files = sorted(path for path in place.folder.rglob("*") if path.suffix != ".lock")
+    for command, arguments, why in WRONG:
+        arguments = {name: value.format(folder=place.folder) if isinstance(value, str) else value
+                     for name, value in arguments.items()}
+        with pytest.raises(CommandError, match=why):
+            control.ask(command, **arguments)
+            pytest.fail(f"{command} {arguments}: nobody minded")
+    assert (control.ask("query-regions"), control.ask("query-listeners")) == before
+    assert sorted(path for path in place.folder.rglob("*") if path.suffix != ".lock") == files
+
+
+def test_identity_that_is_in_use_cannot_be_reserved(control, configured, place):
+    configured.peer("a", 2)
+    with pytest.raises(CommandError, match="ID 0 is in use"):
+        control.ask("listener-add", region="web", name="l", socket=f"{place.folder}/l", reserved_id=0)
+    control.ask("listener-add", region="web", name="l", socket=f"{place.folder}/l", reserved_id=1)
+    with pytest.raises(CommandError, match="ID 1 is in use"):
+        control.ask("listener-add", region="web", name="m", socket=f"{place.folder}/m", reserved_id=1)
+    assert not (place.folder / "m").exists()
+
+
+# What a reload does
+
+def test_reload_makes_and_removes(control, configured, place):
+    (configured.folder / "web.conf").unlink()
+    configured.write("db", "[region]\n[listener l]\nsocket={folder}/l")
+    assert control.ask("reload") == {"done": ["region web: removed", "region db: made"], "left": []}
+    assert configured.peer("l").id == 0
+    assert not (place.folder / "a").exists()
+    assert control.ask("reload") == {"done": [], "left": []}
+
+
+def test_reload_hurts_nobody(control, configured, place):
+    peer = configured.peer("a", 2)
+    configured.write("web", "[region]\nsize=1M\nvectors=3\nshm-name=x\nids=9\n"
+                            "[listener a]\nsocket={folder}/a\nmax-clients=3\n"
+                            "[listener b]\nsocket={folder}/b")
+    answer = control.ask("reload")
+    assert answer["done"] == ["region web: listener b: made"]
+    assert answer["left"] == [
+        "region web: size cannot change while the region is there",
+        "region web: vectors cannot change while the region is there",
+        "region web: the kind of memory cannot change while the region is there",
+        "region web: ids cannot change while the region is there",
+        f"region web: listener a: {place.folder}/a has 1 clients",
+    ]
+    (configured.folder / "web.conf").unlink()
+    answer = control.ask("reload")
+    assert answer == {"done": [],
+                      "left": ["region web: it is not in the configuration, but has 1 clients"]}
+    peer.drain()
+    assert configured.peer("b", 2).id == 1
+
+
+def test_reload_changes_what_only_newcomers_notice(control, configured):
+    peer = configured.peer("a", 2)
+    configured.write("web", "[region]\nvectors=2\n[listener a]\nsocket={folder}/a\nallow-user=12345")
+    assert control.ask("reload")["done"] == ["region web: listener a: who may connect has changed"]
+    with pytest.raises(ConnectionResetError):
+        configured.peer("a", 2)
+    assert control.event("CLIENT_REFUSED")["reason"] == "policy"
+    peer.drain()
+
+
+def test_reload_replaces_a_listener_without_clients(control, configured):
+    configured.write("web", "[region]\nvectors=2\n[listener a]\nsocket={folder}/b\nvectors=1")
+    assert control.ask("reload") == {"done": ["region web: listener a: made anew"], "left": []}
+    configured.peer("b", 1)
+
+
+def test_reload_keeps_identities_that_clients_know(configured):
+    configured.write("web", "[region]\n[listener a]\nsocket={folder}/a\nreserved-id=3\n"
+                            "[listener b]\nsocket={folder}/b").start()
+    control = configured.connect()
+    peer = configured.peer("b")
+    configured.write("web", "[region]\n[listener a]\nsocket={folder}/a\nreserved-id=4\n"
+                            "[listener b]\nsocket={folder}/b")
+    assert control.ask("reload") == {
+        "done": [],
+        "left": ["region web: listener a: its identity is known to clients, and stays as it is"]}
+    peer.drain()
+    assert configured.peer("a").id == 3
+
+
+def test_reload_leaves_what_commands_have_made(control, place):
+    control.ask("region-add", region="new")
+    control.ask("listener-add", region="web", name="l", socket=f"{place.folder}/l")
+    assert control.ask("reload") == {"done": [], "left": []}
+    assert len(control.ask("query-regions")) == 2 and (place.folder / "l").exists()
+
+
+def test_wrong_configuration_changes_nothing(control, configured):
+    configured.write("db", "[region]").write("web", "[region]\nvectors=x\nsize=x")
+    with pytest.raises(CommandError, match=r"web.conf:2: vectors 'x'.*\(and more: see --check-config\)"):
+        control.ask("reload")
+    assert [region["name"] for region in control.ask("query-regions")] == ["web"]
+
+
+def test_reload_without_a_configuration(controlled):
+    with pytest.raises(CommandError, match="the server runs without a configuration"):
+        controlled().connect().ask("reload")
+
+
+def test_signal_reloads_and_says_what_was_left(configured):
+    configured.write("web", "[region]")
+    server = configured.start()
+    control = configured.connect()
+    configured.write("db", "[region]").write("web", "[region]\nvectors=2")
+    server.process.send_signal(signal.SIGHUP)
+    assert control.event("REGION_ADDED") == {"region": "db"}
+    eventually(lambda: "vectors cannot change" in server.errors(), what="the line")
+    configured.write("web", "nonsense")
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "nothing has changed" in server.errors(), what="the line")
+    assert len(control.ask("query-regions")) == 2
+
+
+def test_names_of_users_are_found_after_the_start(control, place):
+    control.ask("listener-add", region="web", name="l", socket=f"{place.folder}/l",
+                **{"allow-user": ["root", "nobody"], "allow-group": ["root"]})
