@@ -83,7 +83,9 @@ def test_everything_is_there(root, prefix):
 
 def test_nothing_else_is_there(root):
     files = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
-    expected = r"(bin/ivshmem-\w+|include/ivshmem-\w+\.h|libivshmem\.(a|pc|so[.\d]*)|man\d/ivshmem\S+\.\d)"
+    expected = (r"(bin/ivshmem-\w+|include/ivshmem-\w+\.h|libivshmem\.(a|pc|so[.\d]*)|man\d/ivshmem\S+\.\d"
+                r"|lib/(udev/rules\.d/80-ivshmem\.rules|sysusers\.d/ivshmem\.conf"
+                r"|systemd/system/ivshmem-setup@\.service))")
     assert [name for name in files if not re.search(rf"/{expected}$", name)] == []
 
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -48,7 +49,7 @@ static void become(char **words, const int in[2], int out[2][2])
     (void)dup2(in[0], 0);
     (void)dup2(out[0][1], 1);
     (void)dup2(out[1][1], 2);
-    if (user && (setgid(user) < 0 || setuid(user) < 0))
+    if (user && (setgroups(0, NULL) < 0 || setgid(user) < 0 || setuid(user) < 0))
         _exit(126);
     (void)execv(words[0], words);
     perror(words[0]);

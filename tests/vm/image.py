@@ -35,7 +35,13 @@ CLIENT = "bin/ivshmem-client"  # where guests have it
 
 
 class Image:
-    """kernel and initrd are the paths that QEMU takes."""
+    """What a guest boots: the kernel's path and options, and QEMU's further arguments."""
+
+    kernel_options = ""
+
+    @property
+    def machine(self):
+        return ["-m", "96", "-initrd", self.initrd]
 
     def __init__(self, metapackage=CLOUD_KERNEL):
         self._metapackage = metapackage
@@ -45,6 +51,11 @@ class Image:
         self.kernel = self.folder / "vmlinuz"
         self.initrd = self.folder / "initrd"
         self._release = self.folder / "release"
+
+    @property
+    def release(self):
+        """The kernel's."""
+        return self._release.read_text(encoding="ascii")
 
     def make(self):
         """Makes what is missing or older than the programs in it. Runs at the same time take
@@ -56,7 +67,7 @@ class Image:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not self.kernel.exists() or not self._release.exists():
                 self._fetch()
-            _run(["ninja", "-C", build_folder(), "tests/vm/guest-agent", "ivshmem-client-static"])
+            run(["ninja", "-C", build_folder(), "tests/vm/guest-agent", "ivshmem-client-static"])
             newest = max(program.stat().st_mtime for program in programs.values())
             if not self.initrd.exists() or self.initrd.stat().st_mtime < newest:
                 self._pack(programs)
@@ -67,10 +78,10 @@ class Image:
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             scratch = pathlib.Path(scratch)
             # apt-get's own downloader runs as another user where there is one.
-            _run(["apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(self._metapackage)],
+            run(["apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(self._metapackage)],
                  cwd=scratch)
             (package,) = scratch.glob("*.deb")
-            _run(["dpkg-deb", "-x", package, scratch / "root"])
+            run(["dpkg-deb", "-x", package, scratch / "root"])
             (kernel,) = (scratch / "root/boot").glob("vmlinuz-*")
             (modules,) = (scratch / "root/lib/modules").glob("*/kernel")
             for i, module in enumerate(MODULES, 1):
@@ -83,7 +94,7 @@ class Image:
         files = {name: program.read_bytes() for name, program in programs.items()}
         links = {}
         for i, module in enumerate(MODULES, 1):
-            name = f"lib/modules/{self._release.read_text(encoding='ascii')}/kernel/{module}"
+            name = f"lib/modules/{self.release}/kernel/{module}"
             files[name] = (self.folder / f"module-{i}").read_bytes()
             links[f"modules/{i}"] = f"/{name}"
         folders = {"dev", "proc", "sys", "modules", "etc", "tmp"}
@@ -95,7 +106,8 @@ class Image:
         os.rename(new, self.initrd)
 
 
-def _run(command, **more):
+def run(command, **more):
+    """Runs a program to its end, which must be good; gives what it has printed."""
     done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=FETCH_TIMEOUT, check=False, **more)
@@ -107,7 +119,7 @@ def _run(command, **more):
 def _kernel_package(metapackage):
     """The package that the metapackage stands for now."""
     found = re.search(r"Depends: (linux-image-\S+-amd64)$",
-                      _run(["apt-cache", "depends", metapackage]), re.M)
+                      run(["apt-cache", "depends", metapackage]), re.M)
     if not found:
         raise RuntimeError(f"apt knows no {metapackage}; does it need an apt-get update?")
     return found[1]

@@ -96,10 +96,10 @@ class Vm:
         self._folder = tempfile.TemporaryDirectory(prefix="ivshmem-vm-")
         self.folder = pathlib.Path(self._folder.name)
         self.command = [
-            *DIES_WITH_US, *qemu_prefix, QEMU, "-accel", "tcg", "-M", "q35", "-m", "96", "-nodefaults",
+            *DIES_WITH_US, *qemu_prefix, QEMU, "-accel", "tcg", "-M", "q35", "-nodefaults",
             "-display", "none", "-no-reboot", "-name", name,
-            "-kernel", image.kernel, "-initrd", image.initrd,
-            "-append", KERNEL_OPTIONS,
+            "-kernel", image.kernel, "-append", f"{KERNEL_OPTIONS} {image.kernel_options}",
+            *image.machine,
             "-serial", f"file:{self.folder}/console",
             *self._channel("agent"), "-serial", "chardev:agent",
             *self._channel("qmp"), "-mon", "chardev=qmp,mode=control",
@@ -233,6 +233,11 @@ class Vm:
             self.call(f"signal {int(number)}")
         status, out, err = self.call(f"finish {TIMEOUT * 1000}", 2 * TIMEOUT)
         return Done(int(status), *(bytes.fromhex(text[1:]).decode() for text in (out, err)))
+
+    def file(self, path):
+        """A text file of the guest."""
+        self.call(f"start /bin/cat {path}")
+        return self.finish_client().out
 
     def client(self, *words, **options):
         """Runs it to its end."""
