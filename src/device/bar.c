@@ -3,7 +3,6 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -35,18 +34,13 @@ void bar_unmap(Bar *bar)
     *bar = (Bar){.fd = -1};
 }
 
-static volatile uint32_t *place(const Bar *bar, unsigned offset)
-{
-    return (volatile uint32_t *)(void *)(bar->at + offset);
-}
-
 int bar_read(const Bar *bar, unsigned offset, uint32_t *out)
 {
     uint32_t little;
     ssize_t n;
 
     if (bar->map) {
-        *out = le32toh(*place(bar, offset));
+        *out = le32toh(*bar_place(bar, offset));
         return 0;
     }
     n = pread(bar->fd, &little, sizeof(little), bar->base + offset);
@@ -56,16 +50,11 @@ int bar_read(const Bar *bar, unsigned offset, uint32_t *out)
     return 0;
 }
 
-int bar_write(const Bar *bar, unsigned offset, uint32_t value)
+int bar_write_through_fd(const Bar *bar, unsigned offset, uint32_t value)
 {
     uint32_t little = htole32(value);
     ssize_t n;
 
-    atomic_thread_fence(memory_order_seq_cst);
-    if (bar->map) {
-        *place(bar, offset) = little;
-        return 0;
-    }
     n = pwrite(bar->fd, &little, sizeof(little), bar->base + offset);
     if (n != sizeof(little))
         return n < 0 ? -errno : -EIO;

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <endian.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -35,5 +37,27 @@ void bar_unmap(Bar *bar);
 /** Reads a 32-bit little-endian register. @return 0 or a negative errno */
 int bar_read(const Bar *bar, unsigned offset, uint32_t *out);
 
-/** Writes a 32-bit little-endian register, after all earlier stores of this thread. */
-int bar_write(const Bar *bar, unsigned offset, uint32_t value);
+/** As bar_write(), for a range that is not mapped. */
+int bar_write_through_fd(const Bar *bar, unsigned offset, uint32_t value);
+
+static inline volatile uint32_t *bar_place(const Bar *bar, unsigned offset)
+{
+    return (volatile uint32_t *)(void *)(bar->at + offset);
+}
+
+/**
+ * Writes a 32-bit little-endian register, after all earlier stores of this thread. x86 keeps stores
+ * in their order, those to uncached memory too; elsewhere it takes a full barrier. @return as above
+ */
+static inline int bar_write(const Bar *bar, unsigned offset, uint32_t value)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    atomic_signal_fence(memory_order_seq_cst);
+#else
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+    if (!bar->map)
+        return bar_write_through_fd(bar, offset, value);
+    *bar_place(bar, offset) = htole32(value);
+    return 0;
+}

@@ -273,7 +273,7 @@ bool ivshmem_device_has_interrupts(const IvshmemDevice *device)
 
 int ivshmem_device_ring(IvshmemDevice *device, unsigned peer, unsigned vector)
 {
-    if (peer > DOORBELL_MAX || vector > DOORBELL_MAX)
+    if ((peer | vector) > DOORBELL_MAX)
         return -EINVAL;
     if (device->id < 0)
         return device->id;

@@ -44,11 +44,6 @@ static unsigned n_vectors(const IvshmemPort *port)
     return ivshmem_device_n_vectors(port->device);
 }
 
-int port_ring_pci(IvshmemPort *port, unsigned peer, unsigned vector)
-{
-    return ivshmem_device_ring(port->device, peer, vector);
-}
-
 static int wait_pci(IvshmemPort *port, unsigned vector, int timeout_ms)
 {
     return ivshmem_device_wait(port->device, vector, timeout_ms);

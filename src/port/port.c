@@ -82,7 +82,9 @@ int ivshmem_port_ring(IvshmemPort *port, unsigned peer, unsigned vector)
 {
     /* Not through the table: an indirect call is what the processor guesses worst after a system
      * call, and this function is measured against one. */
-    return port->device ? port_ring_pci(port, peer, vector) : port_ring_unix(port, peer, vector);
+    if (port->device)
+        return ivshmem_device_ring(port->device, peer, vector);
+    return port_ring_unix(port, peer, vector);
 }
 
 int ivshmem_port_wait(IvshmemPort *port, unsigned vector, int timeout_ms)

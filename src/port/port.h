@@ -52,4 +52,3 @@ extern const PortKind port_unix;
 extern const PortKind port_pci;
 
 int port_ring_unix(IvshmemPort *port, unsigned peer, unsigned vector);
-int port_ring_pci(IvshmemPort *port, unsigned peer, unsigned vector);

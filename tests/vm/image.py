@@ -43,13 +43,15 @@ class Image:
     def machine(self):
         return ["-m", "96", "-initrd", self.initrd]
 
-    def __init__(self, metapackage=CLOUD_KERNEL):
+    def __init__(self, metapackage=CLOUD_KERNEL, programs=()):
+        """programs are further ones of the build, static, to be had in the guest's /bin."""
         self._metapackage = metapackage
+        self._programs = programs
         self.folder = build_folder() / "vm"
         if metapackage != CLOUD_KERNEL:
             self.folder /= metapackage
         self.kernel = self.folder / "vmlinuz"
-        self.initrd = self.folder / "initrd"
+        self.initrd = self.folder / ("initrd-more" if programs else "initrd")
         self._release = self.folder / "release"
 
     @property
@@ -62,12 +64,15 @@ class Image:
         turns."""
         programs = {"init": build_folder() / "tests/vm/guest-agent",
                     CLIENT: build_folder() / "ivshmem-client-static"}
+        programs |= {f"bin/{pathlib.PurePath(name).name}": build_folder() / name
+                     for name in self._programs}
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not self.kernel.exists() or not self._release.exists():
                 self._fetch()
-            run(["ninja", "-C", build_folder(), "tests/vm/guest-agent", "ivshmem-client-static"])
+            run(["ninja", "-C", build_folder(), "tests/vm/guest-agent", "ivshmem-client-static",
+                 *self._programs])
             newest = max(program.stat().st_mtime for program in programs.values())
             if not self.initrd.exists() or self.initrd.stat().st_mtime < newest:
                 self._pack(programs)
@@ -101,7 +106,7 @@ class Image:
         for name in files:
             folders |= {str(parent) for parent in pathlib.PurePath(name).parents} - {"."}
         files["etc/group"] = b"root:x:0:\nivshmem:x:1000:\n"
-        new = self.folder / "initrd.new"
+        new = self.initrd.with_suffix(".new")
         new.write_bytes(archive(sorted(folders), files, links))
         os.rename(new, self.initrd)
 
