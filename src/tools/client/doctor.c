@@ -15,7 +15,8 @@
 #define N_PINGS         3
 #define PING_TIMEOUT_MS 1000
 
-static void show(const char *kind, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void show(const char *kind, const char *format,
+                                                       va_list arguments)
 {
     (void)printf("%s ", kind);
     (void)vprintf(format, arguments);

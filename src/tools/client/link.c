@@ -36,7 +36,7 @@ int link_init(Link *link, IvshmemPort *port, const ToolOptions *options, int sig
     if (link->offset > size || size - link->offset < LINK_BLOCK_SIZE)
         return tool_error("offset %" PRIu64 ": no room for %d bytes in the memory, which has %zu",
                           link->offset, LINK_BLOCK_SIZE, size);
-    link->block = (LinkBlock *)((char *)ivshmem_port_memory(port) + link->offset);
+    link->block = (void *)((char *)ivshmem_port_memory(port) + link->offset);
     return STATUS_OK;
 }
 
