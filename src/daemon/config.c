@@ -58,29 +58,36 @@ void config_finish_listener(ListenerSettings *listener, const RegionSettings *re
                      where, config->max_clients);
 }
 
-/* Every region has a listener for observers. */
+static ListenerSettings *find_observers(RegionSettings *settings)
+{
+    for (unsigned i = 0; i < settings->n_listeners; i++)
+        if (strcmp(settings->listeners[i].name, CONFIG_OBSERVERS) == 0)
+            return &settings->listeners[i];
+    return NULL;
+}
+
+/* Every region has a listener for observers, where programs find it unless it says otherwise. */
 static void add_observers(RegionSettings *settings, const ConfigContext *context, const char *where,
                           Problems *problems)
 {
-    ListenerSettings *observers;
+    ListenerSettings *observers = find_observers(settings);
     int n;
 
-    for (unsigned i = 0; i < settings->n_listeners; i++)
-        if (settings->listeners[i].config.observers)
-            return;
-    observers = region_settings_add(settings);
+    if (!observers)
+        observers = region_settings_add(settings);
     if (!observers) {
         problems_add(problems, "%s: no room for the observers' listener", where);
         return;
     }
-    strcpy(observers->name, "observers");
+    strcpy(observers->name, CONFIG_OBSERVERS);
     observers->config.observers = true;
-    n = snprintf(observers->path, sizeof(observers->path), "%s/%s.observers", context->run_folder,
-                 settings->name);
+    if (*observers->path || *observers->libvirt_name || observers->is_wrong)
+        return;
+    n = snprintf(observers->path, sizeof(observers->path), "%s/%s." CONFIG_OBSERVERS,
+                 context->run_folder, settings->name);
     if (n < 0 || (size_t)n >= sizeof(observers->path))
         problems_add(problems, "%s: the path of the observers' socket in %s is too long", where,
                      context->run_folder);
-    finish_owner(observers, context);
 }
 
 void config_finish_region(RegionSettings *settings, const ConfigContext *context, const char *where,
@@ -93,6 +100,7 @@ void config_finish_region(RegionSettings *settings, const ConfigContext *context
         settings->config.memory = IVSHMEM_SERVER_MEMORY_MEMFD;
         strcpy(settings->memory_path, settings->name);
     }
+    add_observers(settings, context, where, problems);
     for (unsigned i = 0; i < settings->n_listeners; i++) {
         ListenerSettings *listener = &settings->listeners[i];
 
@@ -105,7 +113,6 @@ void config_finish_region(RegionSettings *settings, const ConfigContext *context
                 problems_add(problems, "%s: reserved-id %lld is that of listener %s", place,
                              (long long)listener->config.reserved_id, settings->listeners[j].name);
     }
-    add_observers(settings, context, where, problems);
     region_settings_link(settings);
 }
 

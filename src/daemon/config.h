@@ -16,7 +16,8 @@
 #include "daemon/settings.h"
 
 #define CONFIG_DEFAULT_PATH "/etc/ivshmem"
-#define CONFIG_MAX_LINE     180 /* bytes of a line; inih takes no longer ones */
+#define CONFIG_OBSERVERS    "observers" /* the name of each region's listener for them */
+#define CONFIG_MAX_LINE     180         /* bytes of a line; inih takes no longer ones */
 
 typedef struct Config {
     RegionSettings *regions; /* by name */

@@ -19,6 +19,8 @@ enum {
     OPTION_VERBOSE,
     OPTION_SOCKET,
     OPTION_PORT,
+    OPTION_REGION,
+    OPTION_CONTROL,
     OPTION_CONNECT_TIMEOUT,
     OPTION_VECTORS,
     OPTION_JSON,
@@ -42,6 +44,10 @@ static const CliOption table[] = {
     [OPTION_SOCKET] = {'S', "socket", "PATH", "the server's Unix socket (" DEFAULT_SOCKET ")"},
     [OPTION_PORT] = {0, "port", "URI",
                      "in its place: unix:PATH, or in a virtual machine pci:ADDRESS or pci:auto"},
+    [OPTION_REGION] = {0, "region", "NAME", "connect as an observer of this region instead"},
+    [OPTION_CONTROL] = {0, "control", "PATH",
+                        "the control socket, which observers' sockets lie beside (" DEFAULT_CONTROL
+                        ")"},
     [OPTION_CONNECT_TIMEOUT] = {0, "connect-timeout", "S",
                                 "seconds until the server must have set us up (10)"},
     [OPTION_VECTORS] = {0, "vectors", "N", "how many the server gives each client, if known"},
@@ -133,6 +139,12 @@ static bool store(ToolOptions *options, int option, const char *value)
     case OPTION_PORT:
         options->port = value;
         return true;
+    case OPTION_REGION:
+        options->region = value;
+        return true;
+    case OPTION_CONTROL:
+        options->control = value;
+        return true;
     case OPTION_CONNECT_TIMEOUT:
         return store_seconds("connect-timeout", value, &options->connect_timeout_ms);
     case OPTION_VECTORS:
@@ -204,6 +216,38 @@ static bool check_command(const ToolOptions *options, const bool *given)
     return true;
 }
 
+/* The observers' socket of a region lies beside the control socket, unless its configuration says
+ * otherwise. The path is the process's for good. */
+static bool find_observers(ToolOptions *options)
+{
+    static char path[PATH_MAX];
+    const char *control = options->control ? options->control : DEFAULT_CONTROL;
+    const char *slash = strrchr(control, '/');
+    int n = snprintf(path, sizeof(path), "%.*s%s.observers", slash ? (int)(slash + 1 - control) : 0,
+                     control, options->region ? options->region : "");
+
+    if (options->control && !options->region) {
+        (void)tool_error("--control does not go without --region");
+        return false;
+    }
+    if (!options->region)
+        return true;
+    if (options->socket || options->port) {
+        (void)tool_error("only one of --socket, --port and --region is possible");
+        return false;
+    }
+    if (!*options->region || strchr(options->region, '/') || n >= (int)sizeof(path)) {
+        (void)tool_error("--region '%s': not the name of a region", options->region);
+        return false;
+    }
+    if (options->command && options->command->run == run_wait) {
+        (void)tool_error("--region does not go with wait: nobody can ring an observer");
+        return false;
+    }
+    options->socket = path;
+    return true;
+}
+
 OptionsResult options_parse(ToolOptions *options, int argc, char **argv)
 {
     bool given[N_OPTIONS] = {false};
@@ -229,5 +273,5 @@ OptionsResult options_parse(ToolOptions *options, int argc, char **argv)
         options->arguments = argv + optind + 1;
         options->n_arguments = argc - optind - 1;
     }
-    return check_command(options, given) ? OPTIONS_RUN : OPTIONS_WRONG;
+    return find_observers(options) && check_command(options, given) ? OPTIONS_RUN : OPTIONS_WRONG;
 }

@@ -22,14 +22,17 @@
 #define UNIX_SCHEME    "unix:" /* of a port */
 #define PCI_SCHEME     "pci:"
 
-#define ID_MAX     0xffff /* of a peer */
-#define VECTOR_MAX 2047
+#define ID_MAX          0xffff /* of a peer */
+#define VECTOR_MAX      2047
+#define DEFAULT_CONTROL "/run/ivshmem/control"
 
 typedef struct Command Command;
 
 typedef struct ToolOptions {
     const char *socket; /* NULL: none given */
     const char *port;   /* the same */
+    const char *region; /* the same */
+    const char *control;
     bool verbose;
     bool json;
     int connect_timeout_ms; /* -1: none given */
