@@ -34,7 +34,8 @@ pytests()
     cd "$root"
     # No plug-ins but pytest's own: what this machine has installed must not matter.
     IVSHMEM_BUILD=$root/$1 IVSHMEM_SERVER=$root/$1/ivshmem-server \
-        IVSHMEM_CLIENT=$root/$1/ivshmem-client PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONNOUSERSITE=1 \
+        IVSHMEM_CLIENT=$root/$1/ivshmem-client IVSHMEM_CTL=$root/$1/ivshmem-ctl \
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONNOUSERSITE=1 \
         /usr/bin/python3 -m pytest -c tests/pytest.ini --rootdir tests -v -ra --color=no --tb=short \
         --junitxml "$RESULTS/pytest.junit.xml" "${select[@]}" "tests/$2" || status=$?
     # 5: there was nothing to do, which is no failure where all tests are long ones.

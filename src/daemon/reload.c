@@ -47,13 +47,13 @@ static void remove_regions(const Work *work, const Config *config)
     }
 }
 
-static bool try_remove_listener(const Work *work, DaemonRegion *region, int index)
+/* @param said  set to its name, which goes with it */
+static bool try_remove_listener(const Work *work, DaemonRegion *region, int index,
+                                char said[static SETTINGS_NAME_SIZE])
 {
-    const char *name = region->listeners[index]->settings.name;
-    char said[SETTINGS_NAME_SIZE];
     ErrorText error;
 
-    strcpy(said, name);
+    strcpy(said, region->listeners[index]->settings.name);
     if (daemon_region_remove_listener(region, index, false, &error) < 0) {
         left(work, "region %s: listener %s: %s", region->settings.name, said, error.text);
         return false;
@@ -96,13 +96,14 @@ static void replace_listener(const Work *work, DaemonRegion *region, int index,
                              const ListenerSettings *wanted)
 {
     ListenerSettings old = region->listeners[index]->settings;
+    char name[SETTINGS_NAME_SIZE];
 
     if (is_reserved(&old) && daemon_region_count_clients(region)) {
         left(work, "region %s: listener %s: its identity is known to clients, and stays as it is",
              region->settings.name, old.name);
         return;
     }
-    if (!try_remove_listener(work, region, index))
+    if (!try_remove_listener(work, region, index, name))
         return;
     if (try_add_listener(work, region, wanted)) {
         done(work, "region %s: listener %s: made anew", region->settings.name, wanted->name);
@@ -138,12 +139,15 @@ static const ListenerSettings *find_listener(const RegionSettings *wanted, const
 
 static void change_listeners(const Work *work, DaemonRegion *region, const RegionSettings *wanted)
 {
+    char name[SETTINGS_NAME_SIZE];
+
     for (int i = 0; i < region->n_listeners; i++) {
         const DaemonListener *listener = region->listeners[i];
 
         if (listener && listener->settings.is_configured &&
-            !find_listener(wanted, listener->settings.name) && try_remove_listener(work, region, i))
-            done(work, "region %s: a listener was removed", region->settings.name);
+            !find_listener(wanted, listener->settings.name) &&
+            try_remove_listener(work, region, i, name))
+            done(work, "region %s: listener %s: removed", region->settings.name, name);
     }
     for (unsigned i = 0; i < wanted->n_listeners; i++) {
         const ListenerSettings *settings = &wanted->listeners[i];
