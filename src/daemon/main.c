@@ -172,7 +172,7 @@ int main(int argc, char **argv)
     static char out[BUFSIZ]; /* a line buffer from the start: nobody asks what stdout is */
     static Options options;
     _cleanup_(config_free) Config config = {0};
-    Daemon daemon;
+    static Daemon daemon; /* of which the keeper never frees what its workers have closed */
 
     (void)setvbuf(stdout, out, _IOLBF, sizeof(out));
     switch (options_parse(&options, argc, argv)) {

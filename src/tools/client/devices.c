@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/client/devices.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,10 @@ static int keep(Devices *devices, const char *which)
 
     for (size_t i = 0; i < devices->n; i++) {
         const char *address = devices->at[i].address;
-        size_t skipped = strlen(address) >= length ? strlen(address) - length : 0;
+        size_t skipped;
+
+        assert(address); /* find_all() has filled it in */
+        skipped = strlen(address) >= length ? strlen(address) - length : 0;
 
         if ((*which && !*end && number == i) ||
             (length >= 7 && !strcmp(address + skipped, which))) {

@@ -24,8 +24,6 @@
 #define IOMMU      "/sys/module/vfio_iommu_type1"
 #define COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE of linux/module.h, since 5.17 */
 
-extern char **environ;
-
 static const char *const modprobes[] = {"/sbin/modprobe", "/usr/sbin/modprobe"};
 
 static const char *const modules[] = {
