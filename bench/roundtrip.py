@@ -35,7 +35,7 @@ def _started(command, sign=None):
         else:
             yield process.stdout.readline()
     finally:
-        process.kill()
+        process.terminate()  # a server that is killed leaves its worker behind
         process.communicate()
 
 
