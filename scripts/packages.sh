@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The packages that each command needs, and how they are installed.
 
-build_packages=(gcc libc6-dev meson ninja-build pkg-config libseccomp-dev libinih-dev libjansson-dev)
+build_packages=(gcc libc6-dev meson ninja-build pkg-config libseccomp-dev libinih-dev libjansson-dev libsystemd-dev)
 fuzz_packages=(clang libclang-rt-dev)
 vm_packages=(qemu-system-x86)
 bench_packages=(gnuplot-nox qemu-system-x86)

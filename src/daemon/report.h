@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What the daemon has to say: warnings and errors on standard error, steps on standard output. */
+/*
+ * What the daemon has to say: warnings and errors on standard error, steps on standard output, or
+ * all of it in the journal where standard error leads there. Warnings of one cause are limited
+ * (throttle.h).
+ */
 #pragma once
 
 #include <stdbool.h>
