@@ -216,6 +216,11 @@ static bool check_command(const ToolOptions *options, const bool *given)
     return true;
 }
 
+static bool needs_address(const Command *command)
+{
+    return command->run == run_wait || command->run == run_ping || command->run == run_pong;
+}
+
 /* The observers' socket of a region lies beside the control socket, unless its configuration says
  * otherwise. The path is the process's for good. */
 static bool find_observers(ToolOptions *options)
@@ -240,8 +245,9 @@ static bool find_observers(ToolOptions *options)
         (void)tool_error("--region '%s': not the name of a region", options->region);
         return false;
     }
-    if (options->command && options->command->run == run_wait) {
-        (void)tool_error("--region does not go with wait: nobody can ring an observer");
+    if (options->command && needs_address(options->command)) {
+        (void)tool_error("--region does not go with %s: nobody can ring an observer",
+                         options->command->name);
         return false;
     }
     options->socket = path;
