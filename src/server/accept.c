@@ -87,8 +87,9 @@ static void refuse(ServerCore *core, const Listener *listener, IvshmemServerRefu
         (void)snprintf(value, sizeof(value), " %u", limit);
     core->state.header->stats.n_refusals[reason]++;
     credentials_command(who->pid, command);
-    core_log(server, LOG_WARNING, "client refused (%s, pid %d, uid %u, gid %u): %s%s", command,
-             (int)who->pid, (unsigned)who->uid, (unsigned)who->gid, refusals[reason], value);
+    core_log(server, LOG_WARNING, "client refused (%s, pid %d, uid %u, gid %u)%s%s: %s%s", command,
+             (int)who->pid, (unsigned)who->uid, (unsigned)who->gid, *listener->name ? " at " : "",
+             listener->name, refusals[reason], value);
     if (server->config_.client_refused)
         server->config_.client_refused(server->config_.opaque, server, (int)listener->index, reason,
                                        who);

@@ -215,6 +215,7 @@ void client_close(ServerCore *core, uint32_t slot, const char *why)
     State *state = &core->state;
     Client *client = &state->clients[slot];
     const IvshmemServerPeer *peer = peers_remove(&core->peers, &server->peer_list, slot);
+    const char *name = core->state.listeners[client->listener].name;
     int sock;
 
     core_log(server, LOG_DEBUG, "free peer %" PRId32, client->id);
@@ -222,8 +223,8 @@ void client_close(ServerCore *core, uint32_t slot, const char *why)
      * seccomp: shutdown */
     (void)shutdown(client->sock_fd, SHUT_RDWR);
     if (why)
-        core_log(server, LOG_INFO, "peer %" PRId32 " (pid %d, uid %u) disconnected: %s", client->id,
-                 (int)client->pid, (unsigned)client->uid, why);
+        core_log(server, LOG_INFO, "peer %" PRId32 "%s%s (pid %d, uid %u) disconnected: %s",
+                 client->id, *name ? " " : "", name, (int)client->pid, (unsigned)client->uid, why);
     if (!client->reserved)
         client->in_use = false;
     state_barrier();

@@ -31,10 +31,13 @@ void setup_check(ServerCore *core)
         if (plan_is_set_up(client) && flight_is_drained(client)) {
             client->has_read_setup = true;
         } else if (now >= client->accepted_at + timeout * NS_PER_MS) {
+            const char *name = core->state.listeners[client->listener].name;
+
             core_log(core->server, LOG_WARNING,
-                     "peer %d (pid %d, uid %u) has not read its set-up in time: disconnected "
+                     "peer %d%s%s (pid %d, uid %u) has not read its set-up in time: disconnected "
                      "(setup_timeout_ms %u)",
-                     client->id, (int)client->pid, (unsigned)client->uid, timeout);
+                     client->id, *name ? " " : "", name, (int)client->pid, (unsigned)client->uid,
+                     timeout);
             client_close(core, slot, "set-up timeout");
         } else {
             setup_began(core, slot);

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 from control import CommandError
-from serve import eventually
+from serve import eventually, is_sanitized
 
 
 @pytest.fixture(name="control")
@@ -79,6 +79,7 @@ def test_drop_in_can_have_more_regions(controlled, place):
     assert not place.socket.exists()
 
 
+@pytest.mark.skipif(is_sanitized(), reason="sanitized builds are not confined")
 def test_folder_that_was_not_named(configured, tmp_path):
     configured.write("web", "[region]").start()
     control = configured.connect()
