@@ -42,6 +42,11 @@ int ivshmem_client_init(IvshmemClient *client, const char *unix_sock_path,
     return 0;
 }
 
+void ivshmem_client_set_wary(IvshmemClient *client, bool wary)
+{
+    client->wary = wary;
+}
+
 void ivshmem_client_set_vectors(IvshmemClient *client, unsigned vectors)
 {
     client->vectors_expected =

@@ -6,8 +6,9 @@
  * O_NONBLOCK belongs to the eventfd, not to who holds it: a hostile peer can clear it, fill the
  * counter, and whoever rings then waits for ever. So does who reads, once it is empty. Reading has
  * a flag of its own against that (RWF_NOWAIT, which eventfds know since Linux 5.8). Writing to an
- * eventfd has none, so the shared flag is looked at before, and put back. What is left to the
- * hostile peer is the instant between that look and the write.
+ * eventfd has none, so a client that is wary has the shared flag looked at before, and put back: at
+ * the price of another system call. What is left to the hostile peer is the instant between that
+ * look and the write.
  */
 #include "client/internal.h"
 #include "util/deadline.h"
@@ -24,12 +25,12 @@ static const uint64_t one = 1;
 int ivshmem_client_notify(const IvshmemClient *client, const IvshmemClientPeer *peer,
                           unsigned vector)
 {
-    (void)client;
     if (!peer)
         return -ENOENT;
     if (vector >= peer->vectors_count)
         return -ERANGE;
-    nowait_restore(peer->vectors[vector]);
+    if (client->wary)
+        nowait_restore(peer->vectors[vector]);
     if (write(peer->vectors[vector], &one, sizeof(one)) < 0 && errno != EAGAIN)
         return -errno;
     return 0;

@@ -101,6 +101,7 @@ static void test_made_blocking(void **state)
     const uint64_t full = UINT64_MAX - 1;
     _cleanup_close_ int second = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
+    ivshmem_client_set_wary(client, true);
     connect_with_vectors(fake, second);
     assert_int_equal(write(fake->event, &full, sizeof(full)), sizeof(full));
     assert_int_equal(fcntl(fake->event, F_SETFL, 0), 0);

@@ -81,6 +81,7 @@ static int prepare(IvshmemPort *port, const char *path)
         return result;
     }
     ivshmem_client_set_vectors(port->client, port->options.n_vectors);
+    ivshmem_client_set_wary(port->client, port->options.wary);
     ivshmem_client_set_log(port->client, log_client, port);
     ivshmem_client_set_peer_callbacks(port->client, on_connected, on_left, port);
     port->name = malloc(sizeof(SCHEME) + strlen(path));

@@ -270,6 +270,7 @@ int run_interactive(const ToolOptions *options)
     if (r < 0)
         return tool_error("the socket '%s': %s", path, strerror(-r));
     ivshmem_client_set_vectors(&session.client, options->vectors);
+    ivshmem_client_set_wary(&session.client, true);
     while (!session.over)
         attend(&session);
     return tool_flush();
