@@ -21,12 +21,12 @@ def two(start):
     ids = [int(values[0]) for values in opened]
     for peer in ids:
         host.until_told(peer)
-    return host, vms, ids, opened
+    return host, vms, ids, opened, server
 
 
 def test_guests_and_host(two):
     """All that peers do with each other, in one pair of booted machines."""
-    host, vms, ids, opened = two
+    host, vms, ids, opened, _ = two
 
     # Who they are: the device says what the server told everyone else.
     assert len({host.id, *ids}) == 3
@@ -90,7 +90,7 @@ def check_round_trips(vms, ids):
 
 def test_killed_machine_is_told_and_forgotten(two):
     """The others hear of a machine that dies, once, and go on."""
-    host, vms, ids, _ = two
+    host, vms, ids, _, server = two
     vms[0].kill()
     host.until_gone(ids[0])
     assert set(host.peers) == {ids[1]}
@@ -138,6 +138,29 @@ def test_hot_plug(start):
     vm.unplug()
     host.until_gone(peer)
     assert vm.call("list") == []
+
+
+def test_third_machine_plugs_the_device_while_two_run(two, start):
+    """It is told of both and both can be rung by it, and it by them."""
+    host, vms, ids, _, server = two
+    third = start.vm(vectors=N_VECTORS, ports=1, name="vm2")
+    third.ready()
+    third.call("load")
+    third.plug(server.socket, N_VECTORS)
+    host.until(lambda: len(host.peers) == 3)
+    (peer,) = set(host.peers) - set(ids)
+    host.until_told(peer)
+    assert open_plugged(third)[0] == str(peer)
+    for vector in range(N_VECTORS):
+        assert third.call(f"wait {vector} 0") == ["1"]
+        for vm, other in zip(vms, ids):
+            vm.call(f"wait {vector} 0")
+            third.send(f"wait {vector} {WAIT_MS}")
+            vm.call(f"ring {peer} {vector}")
+            assert third.reply() == ["1"]
+            vm.send(f"wait {vector} {WAIT_MS}")
+            third.call(f"ring {other} {vector}")
+            assert vm.reply() == ["1"]
 
 
 def open_plugged(vm):
