@@ -5,7 +5,7 @@
 
 #include <sys/epoll.h>
 
-#define EVENTS_MAX 64 /* in a batch */
+#define EVENTS_MAX 256 /* in a batch: whoever is ready is in it, beside all control connections */
 
 int loop_init(Loop *loop)
 {
@@ -65,6 +65,7 @@ int loop_run(Loop *loop)
 
         if (n < 0 && errno != EINTR)
             return -errno;
+        loop->turn++;
         for (int i = 0; i < n; i++) {
             LoopHandler *handler = events[i].data.ptr;
 

@@ -25,6 +25,7 @@ struct LoopHandler {
 typedef struct Loop {
     int epoll_fd;
     bool stopped;
+    uint64_t turn; /* the batch of events that is being handled, counted from 1 */
     LoopHandler *retired;
 } Loop;
 

@@ -22,7 +22,8 @@ typedef struct Control {
     LoopHandler handler;
     Session *sessions;
     unsigned n_sessions;
-    int reserve_fd; /* given up for a moment to refuse a connection */
+    uint64_t busy_turn; /* the loop's, in which a command was done last */
+    int reserve_fd;     /* given up for a moment to refuse a connection */
 } Control;
 
 #define CONTROL_NONE ((Control){.socket = {.fd = -1, .lock_fd = -1}, .reserve_fd = -1})

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define PAGE_CLIENTS 64  /* in an answer */
-#define PAGE_VECTORS 512 /* of which doorbells are asked; one client's at least */
+#define PAGE_VECTORS 128 /* of which doorbells are asked; one client's at least */
 
 /* What the eventfd has counted and nobody has read. seccomp: openat open read close */
 static json_int_t count_doorbells(int fd)

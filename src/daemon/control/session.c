@@ -137,6 +137,7 @@ static void take_command(Session *session)
     FrameKind kind = framer_next(&session->framer, session->in, session->in_used, &length);
 
     if (kind != FRAME_NONE) {
+        session->control->busy_turn = session->control->daemon->loop.turn;
         answer_frame(session, kind, length);
     } else if (session->in_used >= SESSION_MAX_REQUEST) {
         put_json(session, json_error("GenericError", "the command has more than 65536 bytes"));
@@ -174,6 +175,10 @@ static void ready(void *owner, uint32_t events)
     Session *session = owner;
     bool may_read = unread(session) < SESSION_MAX_UNREAD && !session->is_closing;
 
+    /* One command in a turn of all sessions together: the regions come first, and whoever is left
+     * out now is ready in the next turn, too. */
+    if (session->control->busy_turn == session->control->daemon->loop.turn)
+        return;
     if (events & EPOLLIN && session->in_used < SESSION_MAX_REQUEST && !read_some(session)) {
         session_close(session);
         return;

@@ -2,9 +2,10 @@
 /*
  * A connection to the control socket: QMP's greeting and negotiation, commands, answers, events.
  *
- * It disturbs nobody: it never waits, does one command in a turn, takes no further one while much
- * of its answers is unread, drops events that do not fit (and says how many), and is disconnected
- * when a command is too long or too many events were dropped.
+ * It disturbs nobody: it never waits, takes no further command while much of its answers is unread,
+ * does one in a turn of the loop (all sessions together: the regions are served in between), drops
+ * events that do not fit (and says how many), and is disconnected when a command is too long or too
+ * many events were dropped.
  */
 #pragma once
 
