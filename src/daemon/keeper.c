@@ -15,11 +15,11 @@
 #include <unistd.h>
 
 #define NS_PER_S INT64_C(1000000000)
-#define SETTLED  (5 * NS_PER_S) /* a worker that lived so long was not part of a series */
+#define SETTLED  (NS_PER_S / 4) /* a worker that lived so long was not part of a series */
 #define FIRST_WAIT                                                                                 \
     (NS_PER_S / 100) /* before the third of a series; doubled for each further one                 \
                       */
-#define MOST_WAIT   NS_PER_S
+#define MOST_WAIT   (NS_PER_S / 5)
 #define MOST_DEATHS 20 /* in a series */
 
 static int64_t now(void)

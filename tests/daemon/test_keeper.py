@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""A worker that is killed: its clients see nothing, and the next one goes on to the message."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from peer import settle
+from serve import children, eventually
+
+N_VECTORS = 3
+SERIES = 20  # workers killed in a row after which no more are started
+
+
+@pytest.fixture(name="kept")
+def fixture_kept(serve):
+    server = serve(n_vectors=N_VECTORS)
+    server.expected.append("the worker was killed")
+    return server
+
+
+def worker_of(server):
+    return eventually(lambda: children(server.process.pid), what="a worker")[0]
+
+
+def kill_worker(server):
+    os.kill(worker_of(server), signal.SIGKILL)
+
+
+def ring_each_other(peers):
+    for sender in peers:
+        for owner in peers:
+            if owner is not sender:
+                sender.ring(owner.id, N_VECTORS - 1)
+                assert owner.wait(N_VECTORS - 1)
+
+
+def test_client_sees_nothing(kept, connect):
+    peers = [connect(kept).setup() for _ in range(3)]
+    settle(peers)
+    before = [len(peer.history) for peer in peers]
+    first = worker_of(kept)
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: worker_of(kept) != first, what="another worker")
+    newcomer = connect(kept).setup()
+    settle([*peers, newcomer])
+    assert [len(peer.history) - n for peer, n in zip(peers, before)] == [N_VECTORS] * 3
+    ring_each_other([*peers, newcomer])
+    newcomer.close()
+    for peer in peers:
+        peer.until_gone(newcomer.id)
+
+
+def test_connections_that_wait_are_served_by_the_next(kept, connect):
+    kept.pause()
+    waiting = [connect(kept) for _ in range(20)]
+    os.kill(worker_of(kept), signal.SIGKILL)
+    os.kill(kept.process.pid, signal.SIGCONT)
+    for peer in waiting:
+        peer.setup()
+    settle(waiting)
+
+
+def test_killed_again_and_again(kept, connect):
+    """Clients come, go, stall and ring while worker after worker is killed; each is followed, message
+    by message. What is left at the end is right, and no descriptor is left over."""
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    choose = random.Random(seed)
+    stays = [connect(kept).setup() for _ in range(4)]
+    guests = []
+    rounds = 4000 if os.environ.get("IVSHMEM_LONG") else 40
+    for _ in range(rounds):
+        deadline = time.monotonic() + choose.uniform(0.26, 0.3)  # past what counts as a series
+        while time.monotonic() < deadline:
+            what = choose.random()
+            if what < 0.4 and len(guests) < 20:
+                guests.append(connect(kept, keep=False))
+            elif what < 0.7 and guests:
+                guests.pop(choose.randrange(len(guests))).close()
+            elif guests:
+                choose.choice(guests).drain()
+            choose.choice(stays).drain()
+        kill_worker(kept)
+    for guest in guests:
+        guest.setup()
+    settle([*stays, *guests])
+    ring_each_other(stays)
+    for peer in [*stays, *guests]:
+        peer.close()
+    eventually(lambda: kept.n_fds() <= kept.fds_at_start, what="its descriptors as at the start")
+
+
+def test_gives_up_and_holds_everything(kept, connect):
+    """A worker that dies at once, again and again."""
+    peers = [connect(kept).setup() for _ in range(2)]
+    settle(peers)
+    kept.expected.append("no more are started")
+
+    def gives_up():
+        for worker in children(kept.process.pid):
+            os.kill(worker, signal.SIGKILL)
+        return "no more are started" in kept.errors()
+
+    eventually(gives_up, timeout=60, what="that it gives up")
+    assert kept.errors().count("the worker was killed") == SERIES
+    ring_each_other(peers)
+    assert not any(peer.closed(timeout=0) for peer in peers)
+    assert kept.stop(signal.SIGTERM) == 0
+    assert not kept.socket.exists()
+    for peer in peers:
+        peer.until_hung_up()
+
+
+def test_worker_goes_on_without_its_keeper(kept, connect):
+    peer = connect(kept).setup()
+    worker = worker_of(kept)
+    os.kill(kept.process.pid, signal.SIGKILL)
+    kept.process.wait(10)
+    settle([peer, connect(kept).setup()])
+    os.kill(worker, signal.SIGTERM)
+    eventually(lambda: not kept.socket.exists(), what="the worker's end")
+    kept.process = None
