@@ -153,7 +153,7 @@ static Side *start_server(const Plan *plan)
     Side *side = new_side(plan);
 
     bench_server_start(&side->server, plan->program, plan->n_vectors, 0);
-    side->used = cpu_ns(side->server.pid);
+    side->used = cpu_ns(bench_worker(side->server.pid));
     return side;
 }
 
@@ -181,7 +181,7 @@ static Side *start_floor(const Plan *plan)
     side->control = controls[0];
     if (read(side->control, &byte, 1) != 1)
         die("the floor has not started");
-    side->used = cpu_ns_settled(side->server.pid);
+    side->used = cpu_ns_settled(bench_worker(side->server.pid));
     return side;
 }
 
@@ -202,7 +202,7 @@ static void come(Side *side, unsigned i)
 /* Ends it. Gives the CPU time that it has used since it was started. */
 static int64_t stop(Side *side, const Plan *plan)
 {
-    int64_t used = cpu_ns_settled(side->server.pid) - side->used;
+    int64_t used = cpu_ns_settled(bench_worker(side->server.pid)) - side->used;
 
     if (side->control >= 0)
         stop_child(side->server.pid);

@@ -73,19 +73,19 @@ int main(int argc, char **argv)
     if (!reader_until(&reader, 3 + (uint64_t)n_vectors, PATIENCE))
         die("the client that stays was not served");
     (void)printf("{");
-    report("before", server.pid);
+    report("before", bench_worker(server.pid));
     for (unsigned i = 0; i < n; i++) {
         come_and_go(server.path, i % N_WAYS, n_vectors);
         if (i % CATCH_UP == 0)
             (void)reader_until(&reader, UINT64_MAX, READ_FOR);
         if (i == n / 2) {
             (void)printf(", ");
-            report("half", server.pid);
+            report("half", bench_worker(server.pid));
         }
     }
     (void)reader_until(&reader, UINT64_MAX, READ_FOR);
     (void)printf(", ");
-    report("after", server.pid);
+    report("after", bench_worker(server.pid));
     (void)printf(", \"connects\": %u, \"messages\": %" PRIu64 "}\n", n, reader.messages);
     bench_server_stop(&server);
     return EXIT_SUCCESS;

@@ -188,10 +188,10 @@ static void measure_floor(const Plan *plan, int64_t *samples, unsigned n_samples
 static void measure_server(const Plan *plan, const BenchServer *server, int64_t *samples,
                            unsigned n_samples, double *busy)
 {
-    int64_t used = cpu_ns_settled(server->pid), began = now_ns();
+    int64_t used = cpu_ns_settled(bench_worker(server->pid)), began = now_ns();
 
     sample(plan, server->path, samples, n_samples);
-    *busy = (double)(cpu_ns(server->pid) - used) / (double)(now_ns() - began);
+    *busy = (double)(cpu_ns(bench_worker(server->pid)) - used) / (double)(now_ns() - began);
 }
 
 /* One round: server and floor by turns, a phase each. */

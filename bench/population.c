@@ -68,20 +68,21 @@ static void fill(Population *population)
 
 static void report(const Population *population)
 {
-    (void)cpu_ns_settled(population->server.pid);
+    (void)cpu_ns_settled(bench_worker(population->server.pid));
     (void)printf("{\"clients\": %u, \"resident\": %" PRId64 ", \"fds\": %" PRId64 "}\n",
-                 population->n, resident_bytes(population->server.pid),
-                 open_fds(population->server.pid));
+                 population->n, resident_bytes(bench_worker(population->server.pid)),
+                 open_fds(bench_worker(population->server.pid)));
     (void)fflush(stdout);
 }
 
 static void watch_idle(const Population *population, int64_t seconds)
 {
-    int64_t before = context_switches(population->server.pid);
+    int64_t before = context_switches(bench_worker(population->server.pid));
 
     sleep_until(now_ns() + seconds * NS_PER_S);
     (void)printf("{\"clients\": %u, \"seconds\": %" PRId64 ", \"wakeups\": %" PRId64 "}\n",
-                 population->n, seconds, context_switches(population->server.pid) - before);
+                 population->n, seconds,
+                 context_switches(bench_worker(population->server.pid)) - before);
 }
 
 int main(int argc, char **argv)

@@ -18,6 +18,9 @@ typedef struct BenchServer {
  */
 void bench_server_start(BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit);
 
+/** Who serves in a server's process: its worker, or, without one, itself. */
+pid_t bench_worker(pid_t server);
+
 /** Ends it and removes its folder. */
 void bench_server_stop(BenchServer *server);
 
