@@ -95,15 +95,15 @@ static bool add_word(json_t *arguments, const json_t *commands, const CtlCommand
     char name[64];
 
     if (!equals) {
-        const char *next =
+        const char *own_name =
             *n_positional < MAX_POSITIONAL ? command->positional[*n_positional] : NULL;
 
-        if (!next) {
+        if (!own_name) {
             (void)ctl_error("%s: unexpected argument '%s' (see --help)", command->name, word);
             return false;
         }
         (*n_positional)++;
-        return add(arguments, commands, command->execute, next, word);
+        return add(arguments, commands, command->execute, own_name, word);
     }
     (void)snprintf(name, sizeof(name), "%.*s", (int)(equals - word), word);
     return add(arguments, commands, command->execute, name, equals + 1);

@@ -277,7 +277,7 @@ int main(int argc, char **argv)
         if (option < 0 || !store(&options, option, value))
             return EXIT_FAILURE;
     }
-    if (find_command(&options, argc, argv) != EXIT_SUCCESS)
+    if (find_command(&options, argc, argv) != EXIT_SUCCESS || !options.command)
         return EXIT_FAILURE;
     return run(&options);
 }
