@@ -263,6 +263,7 @@ static void test_wait_for(void **state)
     IvshmemPort *port = open_port(world, false);
     int looks = 0;
 
+    assert_int_equal(ring_when_known(look.ringer, 1, 0), 0);
     assert_int_equal(ivshmem_port_wait_for(port, 0, look_thrice, &look, BOUND_MS), 1);
     assert_int_equal(ivshmem_port_wait_for(port, 1, look_in_vain, &looks, 1), 0);
     assert_int_equal(looks, 2); /* and once more when the time was up */
