@@ -147,7 +147,7 @@ typedef struct IvshmemServerConfig {
 
     int state_fd;   /**< a memfd of the caller's, empty, in which the server keeps what it must
                          remember, so that another process can go on with
-                         ivshmem_server_recover(); -1 (default): none. It stays the caller's. */
+                         ivshmem_server_resume(); -1 (default): none. It stays the caller's. */
     unsigned n_ids; /**< IDs are below this, for guests with small tables of peers;
                          default and most: 65536 */
     unsigned max_clients;         /**< 0 (default): what RLIMIT_NOFILE allows */
@@ -348,21 +348,49 @@ IVSHMEM_API unsigned ivshmem_server_pending(const IvshmemServer *server,
 IVSHMEM_API void ivshmem_server_stats(const IvshmemServer *server, IvshmemServerStats *stats);
 
 /**
- * Goes on after the process that served was killed, at whatever instruction: in a process that has
- * the same descriptors (they shared their table: clone() with CLONE_FILES) and a copy of the server
- * as it was when ivshmem_server_start() had returned, with state_fd set. No client notices.
+ * Goes on where another process stopped, at whatever instruction: instead of
+ * ivshmem_server_start(), with the same configuration, and the state that process kept in state_fd.
+ * No client notices.
  *
- * Afterwards the caller looks through its open descriptors: what is neither its own nor named by
- * ivshmem_server_each_fd() is what the dead process was about to use. It hands each of those to
- * ivshmem_server_adopt(), closes it if that fails, and dispatches.
+ * The descriptors that the state names must be this process's, under the same numbers. They are if
+ * the two shared their table (clone() with CLONE_FILES); ivshmem_server_import() is for others.
  *
- * @return 0, -ENODATA without a state_fd, or another negative errno: the server cannot go on
+ * After a crash the caller then looks through its open descriptors: what is neither its own nor
+ * named by ivshmem_server_each_fd() or ivshmem_server_each_own_fd() is what the dead process had of
+ * its own or was about to use. It hands each of those to ivshmem_server_adopt(), closes it if that
+ * fails, and dispatches.
+ *
+ * @return 0; -ENODATA without a state_fd, or if there is nothing in it; -EPROTO: not a state, or of
+ *         another version; -EBADMSG: damaged; or another negative errno. No descriptor is closed.
  */
-IVSHMEM_API int ivshmem_server_recover(IvshmemServer *server);
+IVSHMEM_API int ivshmem_server_resume(IvshmemServer *server);
 
-/** Names each descriptor that a started server needs. */
+/**
+ * Lets go of a started server with a state_fd, for another process to go on: frees what this one
+ * has, disconnects nobody, removes nothing, and leaves open what the state names.
+ */
+IVSHMEM_API void ivshmem_server_abandon(IvshmemServer *server);
+
+/**
+ * Copies a state that came from another process with its descriptors, which have other numbers
+ * here. The first stays as it is: that process can still go on.
+ *
+ * @param to        an empty memfd, for state_fd
+ * @param from      a memfd with a state in which no process works
+ * @param renumber  gives the number here of a descriptor that had the number `fd` there, -1: there
+ *                  is none, with which the import fails
+ * @return 0, -EBADF, or a negative errno as of ivshmem_server_resume()
+ */
+IVSHMEM_API int ivshmem_server_import(int to, int from, int (*renumber)(void *opaque, int fd),
+                                      void *opaque);
+
+/** Names each descriptor that the state names: the memory, sockets, locks and eventfds. */
 IVSHMEM_API void ivshmem_server_each_fd(const IvshmemServer *server,
                                         void (*named)(void *opaque, int fd), void *opaque);
+
+/** Names each descriptor that a started server has beside them, and that is of no use to others. */
+IVSHMEM_API void ivshmem_server_each_own_fd(const IvshmemServer *server,
+                                            void (*named)(void *opaque, int fd), void *opaque);
 
 /**
  * Takes a connection that was accepted from one of the server's listeners and is no client yet.

@@ -4,6 +4,7 @@
 #include "daemon/control/events.h"
 #include "daemon/daemon.h"
 #include "daemon/libvirt.h"
+#include "daemon/memory.h"
 #include "daemon/report.h"
 #include "util/cleanup.h"
 
@@ -84,6 +85,7 @@ static int keep_listener(DaemonRegion *region, int index, const ListenerSettings
         region->n_listeners = index + 1;
     }
     listener->settings = *settings;
+    listener->settings.index = index;
     listener_settings_link(&listener->settings);
     region->listeners[index] = listener;
     return 0;
@@ -129,8 +131,7 @@ static int explain(const DaemonRegion *region, int r, ErrorText *error)
     return error_set(error, r, "%s", text);
 }
 
-int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *settings,
-                               ErrorText *error)
+static int add_listener(DaemonRegion *region, const ListenerSettings *settings, ErrorText *error)
 {
     int r, index = ivshmem_server_listener_add(&region->server, &settings->config);
 
@@ -146,6 +147,23 @@ int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *set
         forget_listener(region, index);
         return r;
     }
+    return index;
+}
+
+int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *settings,
+                               ErrorText *error)
+{
+    int r, index = add_listener(region, settings, error);
+
+    if (index < 0)
+        return index;
+    r = daemon_remember(region->daemon);
+    if (r < 0) {
+        (void)ivshmem_server_listener_remove(&region->server, index, true);
+        libvirt_unlink(settings);
+        forget_listener(region, index);
+        return error_set(error, r, "cannot write down the listener: %s", strerror(-r));
+    }
     events_listener_added(region, settings);
     return index;
 }
@@ -159,6 +177,9 @@ int daemon_region_remove_listener(DaemonRegion *region, int listener, bool force
     libvirt_unlink(&region->listeners[listener]->settings);
     events_listener_removed(region, &region->listeners[listener]->settings);
     forget_listener(region, listener);
+    /* What says too much is left out by whoever goes on: the region's own state says that it has
+     * gone. */
+    (void)daemon_remember(region->daemon);
     return 0;
 }
 
@@ -186,7 +207,7 @@ static int start(DaemonRegion *region, const RegionSettings *settings, ErrorText
     if (has_first && (r = keep_listener(region, 0, &listeners[0])) < 0)
         return error_set(error, r, "%s", strerror(-r));
     for (unsigned i = has_first; r >= 0 && i < settings->n_listeners; i++)
-        r = daemon_region_add_listener(region, &listeners[i], error);
+        r = add_listener(region, &listeners[i], error);
     return r < 0 ? r : 0;
 }
 
@@ -209,19 +230,19 @@ static void destroy(void *owner)
     daemon_region_free(owner);
 }
 
-int daemon_region_open(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
-                       ErrorText *error)
+/* A region with these settings that is not open yet. Its listeners stay the caller's. */
+static DaemonRegion *new_region(Daemon *daemon, const RegionSettings *settings, ErrorText *error)
 {
-    _cleanup_(region_settings_free) RegionSettings taken;
     DaemonRegion *region = calloc(1, sizeof(*region));
     IvshmemServerConfig *config;
-    int r;
 
-    region_settings_move(&taken, settings);
-    if (!region)
-        return error_set(error, -ENOMEM, "no memory for region %s", taken.name);
+    if (!region) {
+        (void)error_set(error, -ENOMEM, "no memory for region %s", settings->name);
+        return NULL;
+    }
     region->daemon = daemon;
-    region->settings = taken;
+    region->state_fd = -1;
+    region->settings = *settings;
     region->settings.listeners = NULL;
     region->settings.n_listeners = 0;
     region_settings_link(&region->settings);
@@ -232,23 +253,98 @@ int daemon_region_open(Daemon *daemon, RegionSettings *settings, DaemonRegion **
     config->peer_connected = tell_connected;
     config->peer_left = tell_left;
     config->client_refused = tell_refused;
-    r = make_state(region, error);
-    if (r == 0)
-        r = start(region, &taken, error);
+    return region;
+}
+
+/* Its events are handled from here on. */
+static int watch(DaemonRegion *region, ErrorText *error)
+{
+    int r;
+
     region->handler = (LoopHandler){
         .fd = ivshmem_server_get_fd(&region->server),
         .ready = dispatch,
         .destroy = destroy,
         .owner = region,
     };
-    if (r == 0 && (r = loop_add(&daemon->loop, &region->handler, EPOLLIN)) < 0)
-        (void)error_set(error, r, "cannot poll: %s", strerror(-r));
-    if (r < 0) {
+    r = loop_add(&region->daemon->loop, &region->handler, EPOLLIN);
+    return r < 0 ? error_set(error, r, "cannot poll: %s", strerror(-r)) : 0;
+}
+
+int daemon_region_open(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
+                       ErrorText *error)
+{
+    _cleanup_(region_settings_free) RegionSettings taken;
+    DaemonRegion *region;
+    int r;
+
+    region_settings_move(&taken, settings);
+    region = new_region(daemon, &taken, error);
+    if (!region)
+        return -ENOMEM;
+    if ((r = make_state(region, error)) < 0 || (r = start(region, &taken, error)) < 0 ||
+        (r = watch(region, error)) < 0) {
         daemon_region_free(region);
         return r;
     }
     *out = region;
     return 0;
+}
+
+/* A listener of which nobody knows any more what it is for, or none that it was for: a process was
+ * killed while it made or removed it. */
+static int match_listeners(DaemonRegion *region, const RegionSettings *settings, ErrorText *error)
+{
+    IvshmemServerListenerInfo info;
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < settings->n_listeners; i++) {
+        const ListenerSettings *listener = &settings->listeners[i];
+
+        if (ivshmem_server_listener_info(&region->server, listener->index, &info) == 0 &&
+            strcmp(info.unix_sock_path, listener->path) == 0)
+            r = keep_listener(region, listener->index, listener);
+    }
+    for (int i = 0; r == 0 && i < ivshmem_server_n_listeners(&region->server); i++)
+        if (i >= region->n_listeners || !region->listeners[i])
+            (void)ivshmem_server_listener_remove(&region->server, i, true);
+    return r < 0 ? error_set(error, r, "%s", strerror(-r)) : 0;
+}
+
+int daemon_region_resume(Daemon *daemon, const RegionSettings *settings, int state_fd,
+                         DaemonRegion **out, ErrorText *error)
+{
+    DaemonRegion *region = new_region(daemon, settings, error);
+    int r;
+
+    if (!region)
+        return -ENOMEM;
+    region->state_fd = region->settings.config.state_fd = state_fd;
+    if ((r = ivshmem_server_init_config(&region->server, &region->settings.config)) < 0 ||
+        (r = ivshmem_server_resume(&region->server)) < 0)
+        (void)error_set(error, r, "region %s: %s", settings->name,
+                        ivshmem_server_error(&region->server));
+    if (r < 0 || (r = match_listeners(region, settings, error)) < 0 ||
+        (r = watch(region, error)) < 0) {
+        daemon_region_abandon(region);
+        return r;
+    }
+    *out = region;
+    return 0;
+}
+
+static void free_memory(DaemonRegion *region)
+{
+    for (int i = 0; i < region->n_listeners; i++)
+        free(region->listeners[i]);
+    free(region->listeners);
+    free(region);
+}
+
+void daemon_region_abandon(DaemonRegion *region)
+{
+    ivshmem_server_abandon(&region->server);
+    free_memory(region);
 }
 
 void daemon_region_free(DaemonRegion *region)
@@ -257,11 +353,8 @@ void daemon_region_free(DaemonRegion *region)
         return;
     ivshmem_server_close(&region->server);
     fd_close(region->state_fd);
-    for (int i = 0; i < region->n_listeners; i++) {
+    for (int i = 0; i < region->n_listeners; i++)
         if (region->listeners[i])
             libvirt_unlink(&region->listeners[i]->settings);
-        free(region->listeners[i]);
-    }
-    free(region->listeners);
-    free(region);
+    free_memory(region);
 }

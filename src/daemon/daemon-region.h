@@ -35,6 +35,19 @@ struct DaemonRegion {
 int daemon_region_open(struct Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
                        ErrorText *error);
 
+/**
+ * Goes on with a region that another process has served.
+ *
+ * @param settings  with its listeners and their indices; stay the caller's
+ * @param state_fd  its state; taken over unless there is an error
+ * @return 0, or a negative errno with the reason, and no descriptor is closed
+ */
+int daemon_region_resume(struct Daemon *daemon, const RegionSettings *settings, int state_fd,
+                         DaemonRegion **out, ErrorText *error);
+
+/** Lets go of it: others go on with its clients and descriptors, the state's too. */
+void daemon_region_abandon(DaemonRegion *region);
+
 /** Closes it, when no event names it any more. Takes NULL. */
 void daemon_region_free(DaemonRegion *region);
 

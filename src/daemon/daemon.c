@@ -2,6 +2,7 @@
 #include "daemon/daemon.h"
 
 #include "daemon/control/events.h"
+#include "daemon/memory.h"
 #include "daemon/reload.h"
 #include "daemon/report.h"
 #include "util/cleanup.h"
@@ -50,7 +51,7 @@ int daemon_init(Daemon *daemon, ErrorText *error)
     struct timespec now;
     int r;
 
-    *daemon = (Daemon){.loop = LOOP_NONE, .control = CONTROL_NONE};
+    *daemon = (Daemon){.loop = LOOP_NONE, .control = CONTROL_NONE, .manifest_fd = -1};
     (void)clock_gettime(CLOCK_REALTIME, &now);
     daemon->started_at = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
     (void)signal(SIGPIPE, SIG_IGN);
@@ -77,6 +78,14 @@ void daemon_close(Daemon *daemon)
     }
     daemon->n_regions = 0;
     daemon->signals.fd = fd_close(daemon->signals.fd);
+    daemon->manifest_fd = fd_close(daemon->manifest_fd);
+}
+
+/* Its events stop and its clients go; it is freed when the batch of events is over. */
+static void retire(Daemon *daemon, DaemonRegion *region)
+{
+    loop_retire(&daemon->loop, &region->handler);
+    ivshmem_server_close(&region->server);
 }
 
 int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
@@ -91,6 +100,13 @@ int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **o
         end = &(*end)->next;
     *end = *out;
     daemon->n_regions++;
+    r = daemon_remember(daemon);
+    if (r < 0) {
+        *end = NULL;
+        daemon->n_regions--;
+        retire(daemon, *out);
+        return error_set(error, r, "cannot write down the region: %s", strerror(-r));
+    }
     events_region_added(*out);
     return 0;
 }
@@ -98,13 +114,17 @@ int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **o
 void daemon_remove_region(Daemon *daemon, DaemonRegion *region)
 {
     DaemonRegion **at = &daemon->regions;
+    int r;
 
     while (*at != region)
         at = &(*at)->next;
     *at = region->next;
     daemon->n_regions--;
-    loop_retire(&daemon->loop, &region->handler);
-    ivshmem_server_close(&region->server);
+    r = daemon_remember(daemon); /* first: whoever goes on finds its descriptors */
+    if (r < 0)
+        report_error("cannot write down that region %s has gone: %s", region->settings.name,
+                     strerror(-r));
+    retire(daemon, region);
     events_region_removed(region);
 }
 

@@ -18,6 +18,7 @@ typedef struct Daemon {
     unsigned n_regions;
     bool shows_names; /* log lines say which region they are of */
     bool keeps_state; /* regions keep what they must remember where a next process finds it */
+    int manifest_fd;  /* where the rest of that is written (memory.h); -1: nowhere */
     bool can_change;  /* regions and listeners can be made while it runs */
     bool is_confined; /* rights have been given up */
     ConfigContext context;

@@ -116,13 +116,12 @@ static int hold(KeeperWork *work, void *context)
 int keeper_run(KeeperWork *work, void *context)
 {
     const sigset_t set = signals();
-    KeeperTask task = KEEPER_SERVE;
     unsigned deaths = 0;
 
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     for (;;) {
         int64_t began = now();
-        pid_t worker = spawn(work, context, task);
+        pid_t worker = spawn(work, context, KEEPER_SERVE);
         int status;
 
         if (worker < 0)
@@ -135,6 +134,5 @@ int keeper_run(KeeperWork *work, void *context)
         if (deaths == MOST_DEATHS)
             return hold(work, context);
         pause_before(deaths);
-        task = KEEPER_GO_ON;
     }
 }

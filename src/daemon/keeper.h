@@ -15,9 +15,8 @@
 
 /** What a worker is to do. */
 typedef enum KeeperTask {
-    KEEPER_SERVE, /* the first: serve */
-    KEEPER_GO_ON, /* one was killed: recover and serve */
-    KEEPER_END,   /* no more serving: recover and close */
+    KEEPER_SERVE, /* go on where the last one stopped, or begin */
+    KEEPER_END,   /* go on, and close */
 } KeeperTask;
 
 /** A worker's work, in a process of its own. @return its exit status, 0 to 255 */

@@ -16,6 +16,8 @@
 #include "daemon/daemonize.h"
 #include "daemon/drop.h"
 #include "daemon/launch.h"
+#include "daemon/manifest.h"
+#include "daemon/memory.h"
 #include "daemon/names.h"
 #include "daemon/pidfile.h"
 #include "daemon/report.h"
@@ -107,6 +109,18 @@ static int open_regions(Daemon *daemon, Config *config, ErrorText *error)
     return r;
 }
 
+/* What a next process is to go on with. */
+static int write_down(Daemon *daemon, ErrorText *error)
+{
+    int r;
+
+    if (!daemon->keeps_state)
+        return 0;
+    daemon->manifest_fd = manifest_new();
+    r = daemon->manifest_fd < 0 ? daemon->manifest_fd : daemon_remember(daemon);
+    return r < 0 ? error_set(error, r, "cannot write down what is served: %s", strerror(-r)) : 0;
+}
+
 static int open_all(Daemon *daemon, const Options *options, Config *config, Pidfile *pidfile)
 {
     ErrorText error;
@@ -116,7 +130,7 @@ static int open_all(Daemon *daemon, const Options *options, Config *config, Pidf
         return r;
     if ((r = make_run_folder(options, &daemon->context, &error)) < 0 ||
         (r = open_regions(daemon, config, &error)) < 0 ||
-        (r = open_control(daemon, options, &error)) < 0)
+        (r = open_control(daemon, options, &error)) < 0 || (r = write_down(daemon, &error)) < 0)
         return complain(&error, r);
     if (options->show_attach)
         attach_show(&daemon->regions->server);

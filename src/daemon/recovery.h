@@ -6,7 +6,7 @@
 
 #include "daemon/daemon.h"
 
-/** The descriptors that were open when no worker had been started yet, but those of the servers. */
+/** The descriptors that were open when no worker had been started yet, but those of the daemon. */
 typedef struct Recovery {
     uint64_t *base; /* set */
     uint32_t n;     /* bits in it */
@@ -17,9 +17,9 @@ int recovery_prepare(Recovery *recovery, const Daemon *daemon, ErrorText *error)
 void recovery_free(Recovery *recovery);
 
 /**
- * In a new worker: recovers all regions, closes what a dead worker has left of no use, and makes
+ * In a worker that has resumed the daemon: closes what a dead one has left of no use, and makes
  * clients of connections that it had accepted.
  *
  * @return 0 or a negative errno with the reason
  */
-int recovery_go_on(const Recovery *recovery, Daemon *daemon, ErrorText *error);
+int recovery_sort_out(const Recovery *recovery, const Daemon *daemon, ErrorText *error);

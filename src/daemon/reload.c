@@ -2,6 +2,7 @@
 #include "daemon/reload.h"
 
 #include "daemon/daemon.h"
+#include "daemon/memory.h"
 #include "daemon/share.h"
 #include "util/cleanup.h"
 
@@ -203,6 +204,8 @@ static void add_region(const Work *work, RegionSettings *wanted)
 
 static void apply(const Work *work, Config *config)
 {
+    int r;
+
     remove_regions(work, config);
     for (unsigned i = 0; i < config->n_regions; i++) {
         RegionSettings *wanted = &config->regions[i];
@@ -217,6 +220,9 @@ static void apply(const Work *work, Config *config)
             change_listeners(work, region, wanted);
         }
     }
+    r = daemon_remember(work->daemon);
+    if (r < 0)
+        left(work, "what has changed cannot be written down for a next process: %s", strerror(-r));
 }
 
 int reload_config(Daemon *daemon, Reload *reload, ErrorText *error)

@@ -2,6 +2,7 @@
 #include "daemon/worker.h"
 
 #include "daemon/keeper.h"
+#include "daemon/memory.h"
 #include "daemon/recovery.h"
 #include "daemon/report.h"
 #include "daemon/sandbox.h"
@@ -16,27 +17,32 @@ typedef struct Worker {
     Recovery recovery;
 } Worker;
 
-/* What a worker does from its start to its end; a process without a keeper is its own worker. */
+static int serve(Daemon *daemon, KeeperTask task)
+{
+    int r = task == KEEPER_SERVE ? daemon_run(daemon) : 0;
+
+    daemon_close(daemon);
+    if (r == 0)
+        (void)puts("server disconnected");
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* What a worker does from its start to its end. */
 static int work(void *context, KeeperTask task)
 {
     Worker *worker = context;
     Daemon *daemon = worker->daemon;
     unsigned needs = daemon->can_change ? SANDBOX_CHANGES : SANDBOX_SERVES;
     ErrorText error;
-    int r = 0;
 
-    if (!worker->options->no_keeper)
-        r = sandbox_tighten(worker->options->sandbox, needs, &error);
-    if (r == 0 && task != KEEPER_SERVE)
-        r = recovery_go_on(&worker->recovery, daemon, &error);
-    if (r < 0)
+    if (sandbox_tighten(worker->options->sandbox, needs, &error) < 0 ||
+        daemon_resume(daemon, &error) < 0 ||
+        recovery_sort_out(&worker->recovery, daemon, &error) < 0) {
         report_error("%s", error.text);
-    else if (task != KEEPER_END)
-        r = daemon_run(daemon);
-    daemon_close(daemon);
-    if (r == 0)
-        (void)puts("server disconnected");
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        daemon_close(daemon);
+        return EXIT_FAILURE;
+    }
+    return serve(daemon, task);
 }
 
 int worker_serve(Daemon *daemon, const Options *options)
@@ -46,14 +52,17 @@ int worker_serve(Daemon *daemon, const Options *options)
     int r;
 
     if (options->no_keeper)
-        return work(&worker, KEEPER_SERVE);
+        return serve(daemon, KEEPER_SERVE);
     r = recovery_prepare(&worker.recovery, daemon, &error);
-    if (r < 0)
+    if (r < 0) {
         report_error("%s", error.text);
-    else if ((r = keeper_run(work, &worker)) < 0)
-        report_error("cannot start a worker: %s", strerror(-r));
-    if (r < 0)
         daemon_close(daemon);
+        return EXIT_FAILURE;
+    }
+    daemon_abandon(daemon);
+    r = keeper_run(work, &worker);
+    if (r < 0)
+        report_error("cannot start a worker: %s", strerror(-r));
     recovery_free(&worker.recovery);
     return r < 0 ? EXIT_FAILURE : r;
 }

@@ -33,7 +33,7 @@ static uint32_t outgoing(int sock)
     return ioctl(sock, SIOCOUTQ, &n) < 0 || n < 0 ? 0 : (uint32_t)n;
 }
 
-/* seccomp-change: socketpair sendmsg */
+/* seccomp: socketpair sendmsg */
 int flight_init(Flight *flight)
 {
     struct rlimit limit;

@@ -97,6 +97,11 @@ int ivshmem_server_n_listeners(const IvshmemServer *server)
     return server->core_ ? (int)server->core_->state.header->listener_limit : 0;
 }
 
+typedef struct FdVisitor {
+    void (*named)(void *opaque, int fd);
+    void *opaque;
+} FdVisitor;
+
 static Listener *find_listener(const IvshmemServer *server, int index)
 {
     return index < 0 || index >= ivshmem_server_n_listeners(server)
@@ -150,40 +155,29 @@ int ivshmem_server_listener_info(const IvshmemServer *server, int listener,
     return 0;
 }
 
-int ivshmem_server_recover(IvshmemServer *server)
+void ivshmem_server_each_own_fd(const IvshmemServer *server, void (*named)(void *opaque, int fd),
+                                void *opaque)
 {
-    int r = server->core_ && server->config_.state_fd >= 0 ? recover(server->core_) : -ENODATA;
+    const ServerCore *core = server->core_;
+    const int own[] = {core->epoll_fd, core->wake_fd, core->reserve_fd, core->timers.fd};
 
-    return r < 0 ? core_fail(server, r, "cannot go on from the state: %s", strerror(-r)) : 0;
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        named(opaque, own[i]);
+}
+
+static void name_fd(void *opaque, int32_t *fd)
+{
+    const FdVisitor *visitor = opaque;
+
+    visitor->named(visitor->opaque, *fd);
 }
 
 void ivshmem_server_each_fd(const IvshmemServer *server, void (*named)(void *opaque, int fd),
                             void *opaque)
 {
-    const ServerCore *core = server->core_;
-    const State *state = &core->state;
-    const int own[] = {core->epoll_fd, core->wake_fd, core->reserve_fd, core->timers.fd,
-                       core->region.fd};
-    uint32_t slot;
+    FdVisitor visitor = {named, opaque};
 
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        named(opaque, own[i]);
-    for (uint32_t i = 0; i < state->header->listener_limit; i++) {
-        const Listener *listener = listener_at(core, i);
-
-        if (listener) {
-            named(opaque, listener->socket.fd);
-            named(opaque, listener->socket.lock_fd);
-        }
-    }
-    BITMAP_FOREACH(slot, state->slots, state->header->max_clients) {
-        const Client *client = &state->clients[slot];
-
-        if (client->sock_fd >= 0)
-            named(opaque, client->sock_fd);
-        for (uint32_t i = 0; i < client->n_vectors; i++)
-            named(opaque, state_eventfds(state, slot)[i]);
-    }
+    state_each_fd(&server->core_->state, name_fd, &visitor);
 }
 
 int ivshmem_server_adopt(IvshmemServer *server, int sock)

@@ -10,22 +10,22 @@
 #include "util/sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
-/* Settles the batch: what the kernel has taken counts, the rest was never planned. */
+/* Settles the batch: what the kernel has taken counts, the rest was never planned. Its messages are
+ * made ready for this process, whose mapping has another address. */
 static void settle_batch(ServerCore *core)
 {
-    const StateBatch *batch = core->state.batch;
+    StateBatch *batch = core->state.batch;
     uint32_t sent = 0;
 
-    if (batch->phase == BATCH_IDLE)
-        return;
-    while (batch->phase == BATCH_SENDING && sent < batch->n &&
-           batch->messages.headers[sent].msg_len == FDPASS_MESSAGE_SIZE)
-        sent++;
-    outbox_take_back(core, sent);
-    fdpass_batch_init(&core->state.batch->messages);
+    if (batch->phase != BATCH_IDLE) {
+        while (batch->phase == BATCH_SENDING && sent < batch->n &&
+               batch->messages.headers[sent].msg_len == FDPASS_MESSAGE_SIZE)
+            sent++;
+        outbox_take_back(core, sent);
+    }
+    fdpass_batch_init(&batch->messages);
 }
 
 static void wipe_view(State *state, uint32_t slot)
@@ -77,7 +77,7 @@ static void rebuild_world(ServerCore *core)
     }
 }
 
-/* Who knows which ID. */
+/* Who knows which ID: counted from nothing, after the batch was settled. */
 static int rebuild_ids(ServerCore *core)
 {
     const State *state = &core->state;
@@ -105,17 +105,13 @@ static int watch(ServerCore *core, int fd, uint64_t data)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = data};
 
-    if (sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0 &&
-        (errno != ENOENT || sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0))
-        return -errno;
-    return 0;
+    return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
 static int rebuild_listeners(ServerCore *core)
 {
     int r = 0;
 
-    core->n_waiting = 0;
     for (uint32_t i = 0; r == 0 && i < core->state.header->listener_limit; i++) {
         Listener *listener = listener_at(core, i);
 
@@ -123,6 +119,8 @@ static int rebuild_listeners(ServerCore *core)
             continue;
         listener->n_clients = 0;
         listener->accept.waiting = false;
+        if (listener->observers && core->ids.n > CLIENT_OBSERVER_ID)
+            core->ids.n = CLIENT_OBSERVER_ID;
         r = watch(core, listener->socket.fd, EVENT(EVENT_LISTENER, i));
     }
     return r;
@@ -169,9 +167,6 @@ static int rebuild_clients(ServerCore *core)
     uint32_t slot, n = 0;
     int r = slots ? 0 : -ENOMEM;
 
-    peers_init_list(&core->server->peer_list);
-    uids_free(&core->uids);
-    core->flight.unread = 0;
     if (r < 0)
         return r;
     BITMAP_FOREACH(slot, state->connected, state->header->max_clients)
@@ -182,30 +177,13 @@ static int rebuild_clients(ServerCore *core)
     return r;
 }
 
-/* What belonged to the process that died. */
-static int renew_descriptors(ServerCore *core)
-{
-    uint64_t count;
-
-    while (read(core->wake_fd, &count, sizeof(count)) > 0)
-        ;
-    core->awake = false;
-    timers_clear(&core->timers);
-    core->outbox.memory_fd = -1;
-    core->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    return core->reserve_fd < 0 ? -errno : 0;
-}
-
 int recover(ServerCore *core)
 {
-    uint32_t n_slots = core->outbox.n_slots;
     int r;
 
     settle_batch(core);
     rebuild_world(core);
-    outbox_free(&core->outbox);
-    if ((r = outbox_new(&core->outbox, n_slots)) < 0 || (r = renew_descriptors(core)) < 0 ||
-        (r = rebuild_ids(core)) < 0 || (r = rebuild_listeners(core)) < 0)
+    if ((r = rebuild_ids(core)) < 0 || (r = rebuild_listeners(core)) < 0)
         return r;
     return rebuild_clients(core);
 }

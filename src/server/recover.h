@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Going on from the state that a killed process has left behind, with the same descriptors.
+ * Going on from the state that another process has left behind, whatever instruction it stopped at.
  *
  * What only that process knew is made anew: who is present and known to whom, the sets of the
- * outbox, the list of peers, timers, epoll's events. The batch that was on its way is settled from
- * its record. Everybody's view is scanned once, as the list of changes may lack the last one.
+ * outbox, the list of peers, epoll's events. The batch that was on its way is settled from its
+ * record. Everybody's view is scanned once, as the list of changes may lack the last one.
  *
  * Descriptors that nothing knows of are left: of a connection that was accepted a moment before, of
  * eventfds for a client that did not come to count, of one that was being closed. The host program
@@ -14,7 +14,10 @@
 
 struct ServerCore;
 
-/** @return 0 or a negative errno: -ENOMEM, -EMFILE */
+/**
+ * @param core  a new one, with that state and nothing derived from it yet
+ * @return 0 or a negative errno: -ENOMEM, -EMFILE
+ */
 int recover(struct ServerCore *core);
 
 /**

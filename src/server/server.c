@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The public functions: configuration, start, end, and what a caller can ask. */
+/* The public functions: configuration, events and their errors. */
 #include "ivshmem-server.h"
 
-#include "server/client.h"
 #include "server/core.h"
 #include "server/dispatch.h"
 #include "util/address.h"
-#include "util/cleanup.h"
-#include "util/size.h"
-#include "util/sys.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #define DEFAULT_BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
 
@@ -143,191 +137,6 @@ int ivshmem_server_init_config(IvshmemServer *server, const IvshmemServerConfig 
     server->use_shm_open = config->memory == IVSHMEM_SERVER_MEMORY_POSIX;
     server->n_vectors = config->n_vectors;
     return 0;
-}
-
-static void core_free(ServerCore *core)
-{
-    if (!core)
-        return;
-    listen_socket_close(&core->first);
-    region_close(&core->region);
-    timers_free(&core->timers);
-    fd_close(core->epoll_fd);
-    fd_close(core->wake_fd);
-    fd_close(core->reserve_fd);
-    outbox_free(&core->outbox);
-    peers_free(&core->peers);
-    uids_free(&core->uids);
-    ids_free(&core->ids);
-    state_free(&core->state);
-    free(core);
-}
-
-static void core_freep(ServerCore **core)
-{
-    core_free(*core);
-}
-
-static int watch(ServerCore *core, int fd, EventKind kind)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = EVENT(kind, 0)};
-
-    return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
-
-/* What needs neither the memory nor the socket. seccomp-change: epoll_create1 eventfd2 */
-static int core_prepare(ServerCore *core)
-{
-    const IvshmemServer *server = core->server;
-    unsigned most, wanted = server->config_.max_clients;
-    int r;
-
-    core->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    core->wake_fd = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    core->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (core->epoll_fd < 0 || core->wake_fd < 0 || core->reserve_fd < 0)
-        return -errno;
-    if ((r = timers_new(&core->timers)) < 0 || (r = flight_init(&core->flight)) < 0)
-        return r;
-    most = accept_most_clients(server->n_vectors);
-    if (most == 0)
-        return -EMFILE;
-    if (wanted && wanted < most)
-        most = wanted;
-    if ((r = state_new(&core->state, server->config_.state_fd, most, server->n_vectors)) < 0 ||
-        (r = ids_new(&core->ids, server->config_.n_ids)) < 0 ||
-        (r = outbox_new(&core->outbox, most)) < 0)
-        return r;
-    return peers_new(&core->peers, most);
-}
-
-static int open_memory(ServerCore *core)
-{
-    IvshmemServer *server = core->server;
-    RegionKind kind = (RegionKind)server->config_.memory;
-    ErrorText error;
-    const RegionSpec spec = {
-        .kind = kind,
-        .name = server->shm_path,
-        .size = server->shm_size,
-        .no_reserve = server->config_.no_reserve,
-        .huge_page_size = server->config_.huge_page_size,
-        .owner = server->config_.memory_uid,
-    };
-    int r = region_open(&core->region, &spec, &error);
-
-    if (r < 0)
-        return core_fail(server, r, "%s", error.text);
-    core_log(server, LOG_DEBUG, "Using %s: %s",
-             kind == REGION_POSIX       ? "POSIX shared memory"
-             : kind == REGION_DIRECTORY ? "file-backed shared memory"
-                                        : "sealed memfd",
-             server->shm_path);
-    return 0;
-}
-
-/* The first listener's path is locked before the memory is touched. Two servers that start at once
- * would both take the memory otherwise, and the one that made it would remove it when it finds that
- * the other has the path. */
-static int lock_first(ServerCore *core)
-{
-    IvshmemServer *server = core->server;
-    const ListenSpec spec = {.path = server->unix_sock_path, .uid = server->config_.socket_uid};
-    ErrorText error;
-    int r = listen_socket_lock(&core->first, &spec, &error);
-
-    return r < 0 ? core_fail(server, r, "%s", error.text) : 0;
-}
-
-static int open_first(ServerCore *core)
-{
-    IvshmemServer *server = core->server;
-    IvshmemServerListenerConfig config;
-    ListenSocket locked = core->first;
-
-    ivshmem_server_listener_config_init(&config);
-    config.unix_sock_path = server->unix_sock_path;
-    config.socket_mode = server->config_.socket_mode;
-    config.socket_uid = server->config_.socket_uid;
-    config.socket_gid = server->config_.socket_gid;
-    config.backlog = server->config_.backlog;
-    config.max_accepts_per_s = server->config_.max_accepts_per_s;
-    core->first = LISTEN_SOCKET_NONE;
-    return listener_add(core, &config, &locked);
-}
-
-static int open_all(ServerCore *core)
-{
-    bool has_first = *core->server->unix_sock_path;
-    int r;
-
-    if (has_first && (r = lock_first(core)) < 0)
-        return r;
-    if ((r = open_memory(core)) < 0)
-        return r;
-    return has_first ? open_first(core) : 0;
-}
-
-static void tell_rounding(const IvshmemServer *server)
-{
-    char size[SIZE_TEXT_MAX];
-
-    if (server->shm_size == server->config_.shm_size)
-        return;
-    size_format(server->shm_size, size);
-    core_log(server, LOG_NOTICE, "the size of the shared memory is rounded up to %s", size);
-}
-
-int ivshmem_server_start(IvshmemServer *server)
-{
-    _cleanup_(core_freep) ServerCore *core = NULL;
-    int r;
-
-    if (server->core_)
-        return core_fail(server, -EALREADY, "the server at %s is started already",
-                         server->unix_sock_path);
-    core = calloc(1, sizeof(*core));
-    if (!core)
-        return core_fail(server, -ENOMEM, "out of memory");
-    core->server = server;
-    core->epoll_fd = core->wake_fd = core->reserve_fd = core->timers.fd = -1;
-    core->region.fd = -1;
-    core->first = LISTEN_SOCKET_NONE;
-    r = core_prepare(core);
-    if (r < 0)
-        return core_fail(server, r, "cannot set up a server: %s%s", strerror(-r),
-                         r == -EMFILE ? " (see ulimit -n)" : "");
-    r = open_all(core);
-    if (r < 0)
-        return r;
-    if ((r = watch(core, core->timers.fd, EVENT_TIMER)) < 0 ||
-        (r = watch(core, core->wake_fd, EVENT_WAKE)) < 0)
-        return core_fail(server, r, "cannot poll: %s", strerror(-r));
-
-    server->sock_fd = listener_at(core, 0) ? listener_at(core, 0)->socket.fd : -1;
-    server->shm_fd = core->region.fd;
-    server->cur_id = 0;
-    server->core_ = ptr_steal(core);
-    tell_rounding(server);
-    return 0;
-}
-
-void ivshmem_server_close(IvshmemServer *server)
-{
-    ServerCore *core = server->core_;
-    uint32_t slot;
-
-    if (!core)
-        return;
-    core_log(server, LOG_DEBUG, "close server");
-    BITMAP_FOREACH(slot, core->state.connected, core->state.header->max_clients)
-        client_close(core, slot, NULL);
-    for (uint32_t i = 0; i < core->state.header->listener_limit; i++)
-        if (listener_at(core, i))
-            listener_remove(core, listener_at(core, i));
-    server->core_ = NULL;
-    server->sock_fd = server->shm_fd = -1;
-    core_free(core);
 }
 
 int ivshmem_server_get_fd(const IvshmemServer *server)

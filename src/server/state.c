@@ -132,6 +132,33 @@ void state_free(State *state)
     *state = (State){0};
 }
 
+static void each_fd_of_client(const State *state, uint32_t slot,
+                              void (*visit)(void *opaque, int32_t *fd), void *opaque)
+{
+    Client *client = &state->clients[slot];
+
+    if (client->sock_fd >= 0)
+        visit(opaque, &client->sock_fd);
+    for (uint32_t i = 0; i < client->n_vectors; i++)
+        visit(opaque, &state_eventfds(state, slot)[i]);
+}
+
+void state_each_fd(const State *state, void (*visit)(void *opaque, int32_t *fd), void *opaque)
+{
+    visit(opaque, &state->header->memory_fd);
+    for (uint32_t i = 0; i < state->header->listener_limit; i++) {
+        Listener *listener = &state->listeners[i];
+
+        if (listener->in_use) {
+            visit(opaque, &listener->socket.fd);
+            visit(opaque, &listener->socket.lock_fd);
+        }
+    }
+    for (uint32_t slot = 0; slot < state->header->slot_limit; slot++)
+        if (state->clients[slot].in_use)
+            each_fd_of_client(state, slot, visit, opaque);
+}
+
 void state_reset_progress(Client *client)
 {
     client->hello_sent = client->own_sent = 0;

@@ -124,6 +124,8 @@ typedef struct StateHeader {
     uint32_t n_clients;      /* slots in use */
     uint32_t slot_limit;     /* every slot that was ever used is below */
     uint32_t listener_limit; /* and every listener */
+    int32_t memory_fd;       /* the region's */
+    bool memory_made;        /* its name is ours to remove */
     uint64_t n_changes;      /* of the world, ever */
     IvshmemServerStats stats;
 } StateHeader;
@@ -163,6 +165,10 @@ int state_open(State *state, int fd);
 
 /** Takes a state that is all zero, too. Closes no descriptor. */
 void state_free(State *state);
+
+/** Visits each descriptor that the state names, which can be renumbered thereby: the memory, the
+ *  listeners' sockets and locks, the clients' sockets and eventfds. */
+void state_each_fd(const State *state, void (*visit)(void *opaque, int32_t *fd), void *opaque);
 
 /** The client in the slot is as one that has been told nothing. */
 void state_reset_progress(Client *client);

@@ -17,7 +17,7 @@ int64_t timers_now(void)
     return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-/* seccomp-change: timerfd_create */
+/* seccomp: timerfd_create */
 int timers_new(Timers *timers)
 {
     timers->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

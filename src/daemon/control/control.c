@@ -62,6 +62,16 @@ int control_open(Control *control, struct Daemon *daemon, const ControlSpec *spe
         listen_socket_close(&control->socket);
         return r;
     }
+    return control_resume(control, daemon, &control->socket, error);
+}
+
+/* seccomp: openat open */
+int control_resume(Control *control, struct Daemon *daemon, const ListenSocket *socket,
+                   ErrorText *error)
+{
+    int r;
+
+    control->socket = *socket;
     control->daemon = daemon;
     control->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     control->handler =
@@ -78,6 +88,12 @@ void control_close(Control *control)
         session_close(control->sessions);
     listen_socket_close(&control->socket);
     control->reserve_fd = fd_close(control->reserve_fd);
+}
+
+void control_abandon(Control *control)
+{
+    control->reserve_fd = fd_close(control->reserve_fd);
+    *control = CONTROL_NONE;
 }
 
 void control_attach(Control *control, Session *session)

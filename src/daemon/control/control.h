@@ -39,6 +39,14 @@ typedef struct ControlSpec {
 int control_open(Control *control, struct Daemon *daemon, const ControlSpec *spec,
                  ErrorText *error);
 
+/** Goes on with a socket that another process has opened. @return 0 or a negative errno with the
+ * reason */
+int control_resume(Control *control, struct Daemon *daemon, const ListenSocket *socket,
+                   ErrorText *error);
+
+/** Lets go of it before anybody has connected: others go on with the socket. */
+void control_abandon(Control *control);
+
 /** Ends all sessions and removes the socket. Takes one that is not open. */
 void control_close(Control *control);
 

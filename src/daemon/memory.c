@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/memory.h"
+
+#include "daemon/manifest.h"
+#include "daemon/report.h"
+#include "daemon/settings-json.h"
+#include "util/cleanup.h"
+
+#include <string.h>
+
+static json_t *write_listeners(const DaemonRegion *region)
+{
+    json_t *array = json_array();
+
+    for (int i = 0; i < region->n_listeners; i++)
+        if (region->listeners[i])
+            (void)json_array_append_new(array,
+                                        settings_json_of_listener(&region->listeners[i]->settings));
+    return array;
+}
+
+static json_t *write_region(const DaemonRegion *region)
+{
+    json_t *text = settings_json_of_region(&region->settings);
+
+    (void)json_object_set_new(text, "state-fd", json_integer(region->state_fd));
+    (void)json_object_set_new(text, "listeners", write_listeners(region));
+    return text;
+}
+
+static json_t *write_control(const ListenSocket *socket)
+{
+    return json_pack("{s:o,s:i,s:i,s:I,s:I}", "path", settings_json_of_bytes(socket->path), "fd",
+                     socket->fd, "lock-fd", socket->lock_fd, "device", (json_int_t)socket->device,
+                     "inode", (json_int_t)socket->inode);
+}
+
+int daemon_remember(const Daemon *daemon)
+{
+    json_t *text, *regions;
+
+    if (daemon->manifest_fd < 0)
+        return 0;
+    regions = json_array();
+    for (const DaemonRegion *region = daemon->regions; region; region = region->next)
+        (void)json_array_append_new(regions, write_region(region));
+    text = json_pack("{s:s,s:I,s:o}", "version", IVSHMEM_VERSION, "since",
+                     (json_int_t)daemon->started_at, "regions", regions);
+    if (daemon->control.socket.fd >= 0)
+        (void)json_object_set_new(text, "control", write_control(&daemon->control.socket));
+    return text ? manifest_store(daemon->manifest_fd, text) : -ENOMEM;
+}
+
+static int read_listeners(json_t *text, RegionSettings *settings, ErrorText *error)
+{
+    json_t *listeners = json_object_get(text, "listeners"), *listener;
+    size_t i;
+
+    json_array_foreach(listeners, i, listener)
+    {
+        ListenerSettings *more = region_settings_add(settings);
+        int r = more ? settings_json_read_listener(listener, more, error)
+                     : error_set(error, -ENOMEM, "no memory for the listeners");
+
+        if (r < 0)
+            return r;
+    }
+    region_settings_link(settings);
+    return 0;
+}
+
+static int resume_region(Daemon *daemon, json_t *text, DaemonRegion **out, ErrorText *error)
+{
+    _cleanup_(region_settings_free) RegionSettings settings;
+    const json_t *state_fd = json_object_get(text, "state-fd");
+    int r;
+
+    region_settings_init(&settings);
+    if ((r = settings_json_read_region(text, &settings, error)) < 0 ||
+        (r = read_listeners(text, &settings, error)) < 0)
+        return r;
+    return daemon_region_resume(daemon, &settings, (int)json_integer_value(state_fd), out, error);
+}
+
+static void resume_regions(Daemon *daemon, json_t *regions)
+{
+    DaemonRegion **end = &daemon->regions;
+    ErrorText error;
+    json_t *region;
+    size_t i;
+
+    json_array_foreach(regions, i, region)
+    {
+        if (resume_region(daemon, region, end, &error) < 0) {
+            report_error("%s: its clients lose their connections", error.text);
+            continue;
+        }
+        end = &(*end)->next;
+        daemon->n_regions++;
+    }
+}
+
+static int resume_control(Daemon *daemon, json_t *text, ErrorText *error)
+{
+    ListenSocket socket = LISTEN_SOCKET_NONE;
+    json_int_t device, inode;
+    json_t *path;
+
+    if (!text)
+        return 0;
+    if (json_unpack(text, "{s:o,s:i,s:i,s:I,s:I}", "path", &path, "fd", &socket.fd, "lock-fd",
+                    &socket.lock_fd, "device", &device, "inode", &inode) < 0 ||
+        !settings_json_read_bytes(path, socket.path, sizeof(socket.path)))
+        return error_set(error, -EBADMSG, "the manifest is damaged: 'control' is wrong");
+    socket.device = (dev_t)device;
+    socket.inode = (ino_t)inode;
+    return control_resume(&daemon->control, daemon, &socket, error);
+}
+
+int daemon_resume(Daemon *daemon, ErrorText *error)
+{
+    json_auto_t *text = manifest_load(daemon->manifest_fd, error);
+    int r;
+
+    if (!text)
+        return -EBADMSG;
+    daemon->started_at = json_integer_value(json_object_get(text, "since"));
+    r = loop_init(&daemon->loop);
+    if (r < 0)
+        return error_set(error, r, "cannot poll: %s", strerror(-r));
+    resume_regions(daemon, json_object_get(text, "regions"));
+    return resume_control(daemon, json_object_get(text, "control"), error);
+}
+
+void daemon_abandon(Daemon *daemon)
+{
+    while (daemon->regions) {
+        DaemonRegion *region = daemon->regions;
+
+        daemon->regions = region->next;
+        daemon_region_abandon(region);
+    }
+    daemon->n_regions = 0;
+    control_abandon(&daemon->control);
+    loop_free(&daemon->loop);
+}
+
+void daemon_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque)
+{
+    named(opaque, daemon->manifest_fd);
+    named(opaque, daemon->control.socket.fd);
+    named(opaque, daemon->control.socket.lock_fd);
+    for (const DaemonRegion *region = daemon->regions; region; region = region->next) {
+        named(opaque, region->state_fd);
+        ivshmem_server_each_fd(&region->server, named, opaque);
+    }
+}
+
+void daemon_each_own_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque)
+{
+    named(opaque, daemon->loop.epoll_fd);
+    named(opaque, daemon->control.reserve_fd);
+    for (const DaemonRegion *region = daemon->regions; region; region = region->next)
+        ivshmem_server_each_own_fd(&region->server, named, opaque);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the daemon is, for whoever goes on with it: every worker comes up from this, the first and
+ * those after a crash, and so does the process that takes over.
+ */
+#pragma once
+
+#include "daemon/daemon.h"
+
+/**
+ * Writes down what the daemon is now: in daemon->manifest_fd, if it has one. To be called whenever
+ * a region, a listener or what it is for has changed.
+ *
+ * @return 0 or a negative errno: what was written before is still there
+ */
+int daemon_remember(const Daemon *daemon);
+
+/**
+ * Goes on as what has been written down, with a new loop. A region that cannot be gone on with is
+ * said, and left out.
+ *
+ * @return 0 or a negative errno with the reason
+ */
+int daemon_resume(Daemon *daemon, ErrorText *error);
+
+/** Lets go of everything that is written down: its descriptors stay open, and nothing else does. */
+void daemon_abandon(Daemon *daemon);
+
+/** Names the descriptors of all that is written down, the manifest's own too. */
+void daemon_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque);
+
+/** Names those that the daemon has beside them, for this process alone. */
+void daemon_each_own_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque);
