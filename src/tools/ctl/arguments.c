@@ -116,7 +116,7 @@ json_t *ctl_arguments(Qmp *qmp, const CtlOptions *options)
     int n_positional = 0;
     bool right = true;
 
-    if (options->n_words && !(commands = qmp_ask(qmp, "query-commands", NULL)))
+    if (options->n_words && !(commands = ctl_ask(qmp, "query-commands", NULL)))
         right = false;
     for (int i = 0; right && i < options->n_words; i++)
         right = add_word(arguments, commands, command, options->words[i], &n_positional);

@@ -2,14 +2,13 @@
 /* ivshmem-ctl: what its parts share. */
 #pragma once
 
-#include "tools/ctl/qmp.h"
+#include "tools/qmp/qmp.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 
 #define PROGRAM "ivshmem-ctl"
 
-#define DEFAULT_CONTROL    "/run/ivshmem/control"
 #define DEFAULT_TIMEOUT_MS 10000
 
 #define MAX_POSITIONAL 3
@@ -55,6 +54,14 @@ extern const unsigned n_ctl_commands;
 
 /** Shows an error on standard error, in one line. Gives the exit status for it. */
 __attribute__((format(printf, 1, 2))) int ctl_error(const char *format, ...);
+
+/**
+ * Does a command, and shows what goes wrong.
+ *
+ * @param arguments  taken over; may be NULL
+ * @return what it returns, the caller's, or NULL
+ */
+json_t *ctl_ask(Qmp *qmp, const char *command, json_t *arguments);
 
 /**
  * The arguments that the words stand for: positional ones, and NAME=VALUE of what the server knows.

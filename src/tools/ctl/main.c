@@ -169,7 +169,7 @@ static const CliOption table[] = {
     [OPTION_HELP] = {'h', "help", NULL, "show this and exit"},
     [OPTION_VERSION] = {0, "version", NULL, "show the version and exit"},
     [OPTION_CONTROL] = {'c', "control", "PATH",
-                        "the server's control socket (" DEFAULT_CONTROL ")"},
+                        "the server's control socket (" QMP_DEFAULT_PATH ")"},
     [OPTION_JSON] = {0, "json", NULL, "show what the server says as JSON"},
     [OPTION_TIMEOUT] = {0, "timeout", "S", "seconds for each answer (10)"},
 };
@@ -185,6 +185,15 @@ int ctl_error(const char *format, ...)
     va_end(arguments);
     (void)fputc('\n', stderr);
     return EXIT_FAILURE;
+}
+
+json_t *ctl_ask(Qmp *qmp, const char *command, json_t *arguments)
+{
+    json_t *result = qmp_ask(qmp, command, arguments);
+
+    if (!result)
+        (void)ctl_error("%s", qmp->error.text);
+    return result;
 }
 
 static void show_help(void)
@@ -238,7 +247,7 @@ static int find_command(CtlOptions *options, int argc, char **argv)
 static int ask_and_show(Qmp *qmp, const CtlOptions *options)
 {
     json_t *arguments = ctl_arguments(qmp, options);
-    json_t *answer = arguments ? qmp_ask(qmp, options->command->execute, arguments) : NULL;
+    json_t *answer = arguments ? ctl_ask(qmp, options->command->execute, arguments) : NULL;
 
     if (!answer)
         return EXIT_FAILURE;
@@ -253,7 +262,7 @@ static int run(const CtlOptions *options)
     int status;
 
     if (qmp_open(&qmp, options->control, options->timeout_ms) < 0)
-        return EXIT_FAILURE;
+        return ctl_error("%s", qmp.error.text);
     status =
         options->command->run ? options->command->run(&qmp, options) : ask_and_show(&qmp, options);
     if (fflush(stdout) != 0 || ferror(stdout))
@@ -263,7 +272,7 @@ static int run(const CtlOptions *options)
 
 int main(int argc, char **argv)
 {
-    CtlOptions options = {.control = DEFAULT_CONTROL, .timeout_ms = DEFAULT_TIMEOUT_MS};
+    CtlOptions options = {.control = QMP_DEFAULT_PATH, .timeout_ms = DEFAULT_TIMEOUT_MS};
     const char *value;
     int option;
 

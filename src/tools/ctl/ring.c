@@ -68,7 +68,7 @@ int run_ring(Qmp *qmp, const CtlOptions *options)
 
     if (options->n_words < 2 || options->n_words > 3)
         return ctl_error("ring needs %s (see --help)", options->command->arguments);
-    listeners = qmp_ask(qmp, "query-listeners", json_pack("{s:s}", "region", options->words[0]));
+    listeners = ctl_ask(qmp, "query-listeners", json_pack("{s:s}", "region", options->words[0]));
     if (!listeners)
         return EXIT_FAILURE;
     path = find_observers(listeners);

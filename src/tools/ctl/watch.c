@@ -20,7 +20,7 @@ int run_clients(Qmp *qmp, const CtlOptions *options)
         json_t *next;
 
         json_decref(page);
-        page = qmp_ask(qmp, "query-clients", json_incref(arguments));
+        page = ctl_ask(qmp, "query-clients", json_incref(arguments));
         if (!page)
             break;
         (void)json_array_extend(all, json_object_get(page, "clients"));
@@ -73,13 +73,15 @@ static void show_event(const json_t *event, const CtlOptions *options)
 static bool show_events(Qmp *qmp, const CtlOptions *options)
 {
     do {
-        json_t *event = qmp_receive(qmp, options->timeout_ms);
+        json_t *event = qmp_receive(qmp);
 
-        if (!event)
+        if (!event) {
+            (void)ctl_error("%s", qmp->error.text);
             return false;
+        }
         show_event(event, options);
         json_decref(event);
-    } while (qmp->used && memchr(qmp->buffer, '\n', qmp->used));
+    } while (qmp_has_message(qmp));
     (void)fflush(stdout);
     return !ferror(stdout);
 }
