@@ -18,8 +18,9 @@ USES = {
     "client": BELOW_PEERS,
     "device": BELOW_PEERS,
     "port": BELOW_PEERS | PEERS,
-    "daemon": BELOW_PEERS | PEERS | {"port"},
-    "tools": BELOW_PEERS | PEERS | {"port"},
+    "qmp": {"util"},
+    "daemon": BELOW_PEERS | PEERS | {"port", "qmp"},
+    "tools": BELOW_PEERS | PEERS | {"port", "qmp"},
 }
 
 C_FILES = sources.files(".c", ".h")

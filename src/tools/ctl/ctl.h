@@ -2,7 +2,7 @@
 /* ivshmem-ctl: what its parts share. */
 #pragma once
 
-#include "tools/qmp/qmp.h"
+#include "qmp/qmp.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/qmp/qmp.h"
+#include "qmp/qmp.h"
 
 #include "util/address.h"
 #include "util/cleanup.h"
