@@ -5,6 +5,7 @@
 #include "daemon/memory.h"
 #include "daemon/reload.h"
 #include "daemon/report.h"
+#include "daemon/succession.h"
 #include "util/cleanup.h"
 #include "util/signals.h"
 
@@ -12,12 +13,6 @@
 #include <sys/epoll.h>
 #include <syslog.h>
 #include <time.h>
-
-static void report_lines(const Problems *lines, int priority)
-{
-    for (unsigned i = 0; i < problems_kept(lines); i++)
-        report_line(priority, NULL, lines->lines[i] ? lines->lines[i] : "no memory");
-}
 
 static void reload_and_report(Daemon *daemon)
 {
@@ -28,8 +23,7 @@ static void reload_and_report(Daemon *daemon)
         return;
     if (reload_config(daemon, &reload, &error) < 0)
         report_error("%s", error.text);
-    report_lines(&reload.done, LOG_INFO);
-    report_lines(&reload.left, LOG_WARNING);
+    reload_report(&reload);
 }
 
 static void take_signals(void *owner, uint32_t events)
@@ -49,9 +43,13 @@ static void take_signals(void *owner, uint32_t events)
 int daemon_init(Daemon *daemon, ErrorText *error)
 {
     struct timespec now;
-    int r;
 
-    *daemon = (Daemon){.loop = LOOP_NONE, .control = CONTROL_NONE, .manifest_fd = -1};
+    *daemon = (Daemon){.loop = LOOP_NONE,
+                       .control = CONTROL_NONE,
+                       .manifest_fd = -1,
+                       .pidfile = PIDFILE_NONE,
+                       .predecessor_fd = -1,
+                       .successor_fd = -1};
     (void)clock_gettime(CLOCK_REALTIME, &now);
     daemon->started_at = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
     (void)signal(SIGPIPE, SIG_IGN);
@@ -60,10 +58,20 @@ int daemon_init(Daemon *daemon, ErrorText *error)
     if (daemon->signals.fd < 0)
         return error_set(error, daemon->signals.fd, "cannot wait for signals: %s",
                          strerror(-daemon->signals.fd));
-    r = loop_init(&daemon->loop);
-    if (r < 0)
-        return error_set(error, r, "cannot poll: %s", strerror(-r));
     return 0;
+}
+
+void daemon_hand_over(Daemon *daemon, int sock)
+{
+    ErrorText error;
+
+    if (succession_hand_over(daemon, sock, &error) < 0) {
+        report_line(LOG_WARNING, NULL, error.text);
+        return;
+    }
+    report_line(LOG_NOTICE, NULL, "another process has taken over");
+    daemon->has_left = true;
+    loop_stop(&daemon->loop);
 }
 
 void daemon_close(Daemon *daemon)

@@ -9,6 +9,7 @@
 #include "daemon/control/control.h"
 #include "daemon/daemon-region.h"
 #include "daemon/loop.h"
+#include "daemon/pidfile.h"
 
 #define DAEMON_MAX_REGIONS 1024
 
@@ -24,10 +25,20 @@ typedef struct Daemon {
     ConfigContext context;
     const char *config_path; /* NULL: there is no configuration */
     int64_t started_at;      /* CLOCK_REALTIME, ns */
+    pid_t pid;               /* of the process that was started: the keeper, if there is one */
+    Pidfile pidfile;
+    bool pidfile_is_new; /* this process has made it */
+    int predecessor_fd;  /* to the process that this one takes over from (succession.h); -1: none */
+    int successor_fd;    /* to the one that takes over from this one, which must only wait; -1 */
+    bool has_left;       /* another process has taken over: nothing is to be closed or removed */
     LoopHandler signals;
     Control control; /* if it is open */
     int status;      /* why the loop has ended: 0 or a negative errno */
 } Daemon;
+
+/** Another process, at the end of this connection, has asked for everything: hands it over, and
+ * ends the loop, or goes on. */
+void daemon_hand_over(Daemon *daemon, int sock);
 
 /** Signals that end the daemon are waited for from here on. @return 0 or a negative errno with the
  * reason */

@@ -167,7 +167,12 @@ LaunchPaths *launch_paths(const Config *config, const Options *options)
         add(all, options->config, (SandboxPath){.read = true, .list = true});
     for (unsigned i = 0; i < options->n_listen_folders; i++)
         add_socket_folder(all, options->listen_folders[i], true);
-    for (unsigned i = 0; i < config->n_regions; i++)
-        add_region(all, &config->regions[i], can_change);
+    launch_add_paths(all, config, options);
     return all;
+}
+
+void launch_add_paths(LaunchPaths *all, const Config *config, const Options *options)
+{
+    for (unsigned i = 0; i < config->n_regions; i++)
+        add_region(all, &config->regions[i], launch_can_change(options));
 }

@@ -27,5 +27,8 @@ typedef struct LaunchPaths {
     unsigned n;
 } LaunchPaths;
 
-/** @return NULL if there is no memory; to be freed */
+/** Those of the options and of these regions. @return NULL if there is no memory; to be freed */
 LaunchPaths *launch_paths(const Config *config, const Options *options);
+
+/** Those of further regions. */
+void launch_add_paths(LaunchPaths *all, const Config *config, const Options *options);

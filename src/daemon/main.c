@@ -19,9 +19,9 @@
 #include "daemon/manifest.h"
 #include "daemon/memory.h"
 #include "daemon/names.h"
-#include "daemon/pidfile.h"
 #include "daemon/report.h"
 #include "daemon/share.h"
+#include "daemon/succession.h"
 #include "daemon/worker.h"
 #include "util/cleanup.h"
 #include "util/limits.h"
@@ -52,7 +52,7 @@ static int show_problems(const Config *config)
     return config->problems.n ? -EINVAL : 0;
 }
 
-static int prepare(Daemon *daemon, const Options *options, Config *config)
+static int prepare(Daemon *daemon, const Options *options, Config *config, Recovery *recovery)
 {
     static char run_folder[PATH_MAX]; /* the daemon keeps the context */
     ConfigContext context = launch_context(options, run_folder);
@@ -72,8 +72,9 @@ static int prepare(Daemon *daemon, const Options *options, Config *config)
     daemon->config_path = options->config;
     daemon->shows_names = options->config;
     daemon->can_change = launch_can_change(options);
-    daemon->keeps_state = !options->no_keeper;
-    return 0;
+    daemon->keeps_state = !options->no_keeper || options->control;
+    r = recovery_prepare(recovery, &error);
+    return r < 0 ? complain(&error, r) : 0;
 }
 
 /* The folder of the control socket and the observers' sockets, which nobody makes for us when it is
@@ -121,23 +122,72 @@ static int write_down(Daemon *daemon, ErrorText *error)
     return r < 0 ? error_set(error, r, "cannot write down what is served: %s", strerror(-r)) : 0;
 }
 
-static int open_all(Daemon *daemon, const Options *options, Config *config, Pidfile *pidfile)
+/* The regions of the configuration, from nothing. */
+static int open_new(Daemon *daemon, const Options *options, Config *config, ErrorText *error)
 {
-    ErrorText error;
-    int r = options->foreground ? 0 : pidfile_open(pidfile, options->pidfile, options->run_uid);
+    int r;
 
-    if (r < 0)
+    if ((r = open_regions(daemon, config, error)) < 0 ||
+        (r = open_control(daemon, options, error)) < 0)
         return r;
-    if ((r = make_run_folder(options, &daemon->context, &error)) < 0 ||
-        (r = open_regions(daemon, config, &error)) < 0 ||
-        (r = open_control(daemon, options, &error)) < 0 || (r = write_down(daemon, &error)) < 0)
-        return complain(&error, r);
     if (options->show_attach)
         attach_show(&daemon->regions->server);
     return 0;
 }
 
-static int confine(const Options *options, const LaunchPaths *paths)
+/* Those of a running server, as they are. */
+static int take_over(Daemon *daemon, const Options *options, LaunchPaths *paths, ErrorText *error)
+{
+    _cleanup_(config_free) Config taken = {0};
+    int r;
+
+    if ((r = succession_receive(daemon, options->take_over, error)) < 0 ||
+        (r = daemon_recall(daemon, &taken, error)) < 0)
+        return r;
+    launch_add_paths(paths, &taken, options);
+    return 0;
+}
+
+/* Undoes what was opened. What came from a running server is still that one's. */
+static void give_up(Daemon *daemon, const Options *options)
+{
+    if (!options->take_over)
+        daemon_close(daemon);
+    if (daemon->pidfile_is_new)
+        pidfile_close(&daemon->pidfile);
+}
+
+static int open_pidfile(Daemon *daemon, const Options *options)
+{
+    int r;
+
+    if (options->foreground || daemon->pidfile.fd >= 0)
+        return 0;
+    r = pidfile_open(&daemon->pidfile, options->pidfile, options->run_uid);
+    daemon->pidfile_is_new = r == 0;
+    return r;
+}
+
+static int open_all(Daemon *daemon, const Options *options, Config *config, LaunchPaths *paths)
+{
+    ErrorText error;
+    int r;
+
+    if ((r = options->take_over ? take_over(daemon, options, paths, &error) : 0) < 0)
+        return complain(&error, r);
+    if ((r = open_pidfile(daemon, options)) < 0)
+        return r;
+    if (options->take_over)
+        return 0;
+    if ((r = loop_init(&daemon->loop)) < 0)
+        return complain(&error, error_set(&error, r, "cannot poll: %s", strerror(-r)));
+    if ((r = make_run_folder(options, &daemon->context, &error)) < 0 ||
+        (r = open_new(daemon, options, config, &error)) < 0 || (r = write_down(daemon, &error)) < 0)
+        return complain(&error, r);
+    return 0;
+}
+
+static int confine(Daemon *daemon, const Options *options, const LaunchPaths *paths)
 {
     bool can_change = launch_can_change(options);
     unsigned needs = (can_change ? SANDBOX_CHANGES : SANDBOX_SERVES) |
@@ -149,13 +199,14 @@ static int confine(const Options *options, const LaunchPaths *paths)
         r = sandbox_enter(options->sandbox, needs, paths->paths, paths->n, &error);
     if (r == 0 && options->sandbox != SANDBOX_NONE)
         names_confine();
+    if (r == 0 && options->take_over)
+        r = succession_prepared(daemon, &error);
     return r < 0 ? complain(&error, r) : 0;
 }
 
 /* From "open" to the end. @return the exit status */
-static int run(Daemon *daemon, const Options *options, Config *config)
+static int run(Daemon *daemon, const Options *options, Config *config, const Recovery *recovery)
 {
-    _cleanup_(pidfile_close) Pidfile pidfile = PIDFILE_NONE;
     _cleanup_(daemonize_abandon) Daemonize daemonize = DAEMONIZE_NONE;
     _cleanup_free_ LaunchPaths *paths = launch_paths(config, options);
     int r;
@@ -168,17 +219,21 @@ static int run(Daemon *daemon, const Options *options, Config *config)
         report_error("cannot become a daemon: %s", strerror(-r));
         return EXIT_FAILURE;
     }
-    r = open_all(daemon, options, config, &pidfile);
+    daemon->pid = getpid();
+    r = open_all(daemon, options, config, paths);
     config_free(config);
     if (r == 0)
-        r = confine(options, paths);
+        r = confine(daemon, options, paths);
     if (r < 0) {
-        daemon_close(daemon);
+        give_up(daemon, options);
         return EXIT_FAILURE;
     }
     daemonize_done(&daemonize);
     daemon->is_confined = true;
-    return worker_serve(daemon, options);
+    r = worker_serve(daemon, options, recovery);
+    if (!daemon->has_left)
+        pidfile_close(&daemon->pidfile);
+    return r;
 }
 
 int main(int argc, char **argv)
@@ -186,6 +241,7 @@ int main(int argc, char **argv)
     static char out[BUFSIZ]; /* a line buffer from the start: nobody asks what stdout is */
     static Options options;
     _cleanup_(config_free) Config config = {0};
+    _cleanup_(recovery_free) Recovery recovery = {0};
     static Daemon daemon; /* of which the keeper never frees what its workers have closed */
 
     (void)setvbuf(stdout, out, _IOLBF, sizeof(out));
@@ -198,9 +254,9 @@ int main(int argc, char **argv)
         break;
     }
     close_inherited();
-    if (prepare(&daemon, &options, &config) < 0)
+    if (prepare(&daemon, &options, &config, &recovery) < 0)
         return EXIT_FAILURE;
     if (options.check_config)
         return EXIT_SUCCESS;
-    return run(&daemon, &options, &config);
+    return run(&daemon, &options, &config, &recovery);
 }

@@ -35,6 +35,12 @@ static json_t *write_control(const ListenSocket *socket)
                      "inode", (json_int_t)socket->inode);
 }
 
+static void write_fd(json_t *text, const char *name, int fd)
+{
+    if (fd >= 0)
+        (void)json_object_set_new(text, name, json_integer(fd));
+}
+
 int daemon_remember(const Daemon *daemon)
 {
     json_t *text, *regions;
@@ -48,6 +54,13 @@ int daemon_remember(const Daemon *daemon)
                      (json_int_t)daemon->started_at, "regions", regions);
     if (daemon->control.socket.fd >= 0)
         (void)json_object_set_new(text, "control", write_control(&daemon->control.socket));
+    if (daemon->pidfile.fd >= 0)
+        (void)json_object_set_new(text, "pidfile",
+                                  json_pack("{s:o,s:i}", "path",
+                                            settings_json_of_bytes(daemon->pidfile.path), "fd",
+                                            daemon->pidfile.fd));
+    write_fd(text, "predecessor-fd", daemon->predecessor_fd);
+    write_fd(text, "successor-fd", daemon->successor_fd);
     return text ? manifest_store(daemon->manifest_fd, text) : -ENOMEM;
 }
 
@@ -69,17 +82,24 @@ static int read_listeners(json_t *text, RegionSettings *settings, ErrorText *err
     return 0;
 }
 
+static int read_region(json_t *text, RegionSettings *settings, ErrorText *error)
+{
+    int r;
+
+    region_settings_init(settings);
+    r = settings_json_read_region(text, settings, error);
+    return r < 0 ? r : read_listeners(text, settings, error);
+}
+
 static int resume_region(Daemon *daemon, json_t *text, DaemonRegion **out, ErrorText *error)
 {
     _cleanup_(region_settings_free) RegionSettings settings;
     const json_t *state_fd = json_object_get(text, "state-fd");
-    int r;
+    int r = read_region(text, &settings, error);
 
-    region_settings_init(&settings);
-    if ((r = settings_json_read_region(text, &settings, error)) < 0 ||
-        (r = read_listeners(text, &settings, error)) < 0)
-        return r;
-    return daemon_region_resume(daemon, &settings, (int)json_integer_value(state_fd), out, error);
+    return r < 0 ? r
+                 : daemon_region_resume(daemon, &settings, (int)json_integer_value(state_fd), out,
+                                        error);
 }
 
 static void resume_regions(Daemon *daemon, json_t *regions)
@@ -98,6 +118,25 @@ static void resume_regions(Daemon *daemon, json_t *regions)
         end = &(*end)->next;
         daemon->n_regions++;
     }
+}
+
+static int read_pidfile(Pidfile *pidfile, json_t *text, ErrorText *error)
+{
+    json_t *path;
+
+    if (!text)
+        return 0;
+    if (json_unpack(text, "{s:o,s:i}", "path", &path, "fd", &pidfile->fd) < 0 ||
+        !settings_json_read_bytes(path, pidfile->path, sizeof(pidfile->path)))
+        return error_set(error, -EBADMSG, "the manifest is damaged: 'pidfile' is wrong");
+    return 0;
+}
+
+static int read_fd(const json_t *text, const char *name)
+{
+    const json_t *fd = json_object_get(text, name);
+
+    return fd ? (int)json_integer_value(fd) : -1;
 }
 
 static int resume_control(Daemon *daemon, json_t *text, ErrorText *error)
@@ -128,8 +167,28 @@ int daemon_resume(Daemon *daemon, ErrorText *error)
     r = loop_init(&daemon->loop);
     if (r < 0)
         return error_set(error, r, "cannot poll: %s", strerror(-r));
+    daemon->predecessor_fd = read_fd(text, "predecessor-fd");
+    daemon->successor_fd = read_fd(text, "successor-fd");
+    r = read_pidfile(&daemon->pidfile, json_object_get(text, "pidfile"), error);
+    if (r < 0)
+        return r;
     resume_regions(daemon, json_object_get(text, "regions"));
     return resume_control(daemon, json_object_get(text, "control"), error);
+}
+
+int daemon_recall(Daemon *daemon, Config *config, ErrorText *error)
+{
+    json_auto_t *text = manifest_load(daemon->manifest_fd, error);
+    json_t *regions = json_object_get(text, "regions");
+    int r = text ? 0 : -EBADMSG;
+
+    *config = (Config){0};
+    config->regions = calloc(json_array_size(regions) + 1, sizeof(*config->regions));
+    if (!config->regions)
+        return error_set(error, -ENOMEM, "no memory for the regions");
+    for (size_t i = 0; r == 0 && i < json_array_size(regions); i++)
+        r = read_region(json_array_get(regions, i), &config->regions[config->n_regions++], error);
+    return r < 0 ? r : read_pidfile(&daemon->pidfile, json_object_get(text, "pidfile"), error);
 }
 
 void daemon_abandon(Daemon *daemon)
@@ -150,6 +209,9 @@ void daemon_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), v
     named(opaque, daemon->manifest_fd);
     named(opaque, daemon->control.socket.fd);
     named(opaque, daemon->control.socket.lock_fd);
+    named(opaque, daemon->pidfile.fd);
+    named(opaque, daemon->predecessor_fd);
+    named(opaque, daemon->successor_fd);
     for (const DaemonRegion *region = daemon->regions; region; region = region->next) {
         named(opaque, region->state_fd);
         ivshmem_server_each_fd(&region->server, named, opaque);

@@ -23,6 +23,14 @@ int daemon_remember(const Daemon *daemon);
  */
 int daemon_resume(Daemon *daemon, ErrorText *error);
 
+/**
+ * What has been written down, in a process that does not go on itself: the settings of its regions,
+ * and the pidfile.
+ *
+ * @return 0 or a negative errno with the reason; the caller frees the configuration
+ */
+int daemon_recall(Daemon *daemon, Config *config, ErrorText *error);
+
 /** Lets go of everything that is written down: its descriptors stay open, and nothing else does. */
 void daemon_abandon(Daemon *daemon);
 

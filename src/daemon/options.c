@@ -47,6 +47,10 @@ static OptionsResult conclude(Options *options, const Option *region_option, int
                        region_option->cli.name);
         return complain(both, "");
     }
+    if (options->take_over && options->control && strcmp(options->take_over, options->control) != 0)
+        return complain("--control is that of the server to take over from", "");
+    if (options->take_over)
+        options->control = options->take_over;
     if (options->config && !options->control)
         options->control = OPTIONS_DEFAULT_CONTROL;
     if (server->verbose && !options->foreground && !options->check_config)

@@ -36,9 +36,10 @@ int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner)
         open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     /* A lock that needs the right to write: whoever may only read the file cannot take it. */
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    char text[16];
-    int n, r;
+    int r;
 
+    if (strlen(path) >= sizeof(pidfile->path))
+        return complain(path, "open", ENAMETOOLONG);
     if (fd < 0)
         return complain(path, "open", errno);
     r = check(fd, path, owner);
@@ -48,11 +49,28 @@ int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner)
         return complain(path, "lock", errno == EACCES ? EWOULDBLOCK : errno);
     if (owner != (uid_t)-1 && fchown(fd, owner, (gid_t)-1) < 0)
         return complain(path, "give away", errno);
-    n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) < 0 || write(fd, text, (size_t)n) != n)
-        return complain(path, "write", errno);
-    *pidfile = (Pidfile){path, fd_steal(&fd)};
+    strcpy(pidfile->path, path);
+    pidfile->fd = fd;
+    r = pidfile_write(pidfile, getpid());
+    if (r < 0) {
+        pidfile->fd = -1;
+        return complain(path, "write", -r);
+    }
+    (void)fd_steal(&fd);
     return 0;
+}
+
+/* seccomp: ftruncate pwrite64 */
+int pidfile_write(const Pidfile *pidfile, pid_t pid)
+{
+    char text[16];
+    int n = snprintf(text, sizeof(text), "%ld\n", (long)pid);
+
+    if (pidfile->fd < 0)
+        return 0;
+    /* In this order, so that nobody ever reads an empty file. */
+    return pwrite(pidfile->fd, text, (size_t)n, 0) != n || ftruncate(pidfile->fd, n) < 0 ? -errno
+                                                                                         : 0;
 }
 
 /* seccomp: unlink unlinkat ftruncate */

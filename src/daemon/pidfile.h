@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <limits.h>
 #include <sys/types.h>
 
 /**
  * The pidfile of a daemon: locked as long as it runs, removed at its end.
  */
 typedef struct Pidfile {
-    const char *path; /* the caller's */
-    int fd;           /* -1: there is none */
+    char path[PATH_MAX];
+    int fd; /* -1: there is none */
 } Pidfile;
 
 #define PIDFILE_NONE ((Pidfile){.fd = -1})
@@ -21,6 +22,9 @@ typedef struct Pidfile {
  * has put it there
  */
 int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner);
+
+/** Writes another process ID: the daemon has become that process. Takes one that is not open. */
+int pidfile_write(const Pidfile *pidfile, pid_t pid);
 
 /** Removes it, or empties it where the folder does not let us. Takes one that is not open. */
 void pidfile_close(Pidfile *pidfile);

@@ -54,24 +54,10 @@ static void leave_out(void *opaque, int fd)
         bitmap_clear(fds->set, (uint32_t)fd);
 }
 
-static FdSet unknown_fds(const Daemon *daemon)
+int recovery_prepare(Recovery *recovery, ErrorText *error)
 {
-    FdSet fds;
-
-    fds.set = open_fds(&fds.n);
-    if (fds.set) {
-        daemon_each_fd(daemon, leave_out, &fds);
-        daemon_each_own_fd(daemon, leave_out, &fds);
-    }
-    return fds;
-}
-
-int recovery_prepare(Recovery *recovery, const Daemon *daemon, ErrorText *error)
-{
-    FdSet fds = unknown_fds(daemon);
-
-    *recovery = (Recovery){fds.set, fds.n};
-    return fds.set
+    recovery->base = open_fds(&recovery->n);
+    return recovery->base
                ? 0
                : error_set(error, -ENOMEM, "cannot list the open descriptors: %s", strerror(errno));
 }
@@ -93,11 +79,14 @@ static void adopt_or_close(const Daemon *daemon, int fd)
 /* seccomp: getdents64 */
 int recovery_sort_out(const Recovery *recovery, const Daemon *daemon, ErrorText *error)
 {
-    FdSet fds = unknown_fds(daemon);
+    FdSet fds;
     uint32_t fd;
 
+    fds.set = open_fds(&fds.n);
     if (!fds.set)
         return error_set(error, -ENOMEM, "cannot list the open descriptors: %s", strerror(errno));
+    daemon_each_fd(daemon, leave_out, &fds);
+    daemon_each_own_fd(daemon, leave_out, &fds);
     BITMAP_FOREACH(fd, recovery->base, recovery->n)
         leave_out(&fds, (int)fd);
     BITMAP_FOREACH(fd, fds.set, fds.n)

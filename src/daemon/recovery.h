@@ -6,14 +6,14 @@
 
 #include "daemon/daemon.h"
 
-/** The descriptors that were open when no worker had been started yet, but those of the daemon. */
+/** The descriptors of the process itself: open before anything was served. */
 typedef struct Recovery {
     uint64_t *base; /* set */
     uint32_t n;     /* bits in it */
 } Recovery;
 
 /** @return 0 or a negative errno with the reason */
-int recovery_prepare(Recovery *recovery, const Daemon *daemon, ErrorText *error);
+int recovery_prepare(Recovery *recovery, ErrorText *error);
 void recovery_free(Recovery *recovery);
 
 /**

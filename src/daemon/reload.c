@@ -3,10 +3,12 @@
 
 #include "daemon/daemon.h"
 #include "daemon/memory.h"
+#include "daemon/report.h"
 #include "daemon/share.h"
 #include "util/cleanup.h"
 
 #include <string.h>
+#include <syslog.h>
 
 typedef struct Work {
     Daemon *daemon;
@@ -213,7 +215,7 @@ static void apply(const Work *work, Config *config)
 
         if (!region) {
             add_region(work, wanted);
-        } else if (!*region->settings.file) {
+        } else if (!*region->settings.file && *wanted->file) {
             left(work, "region %s: a command has made one of this name", wanted->name);
         } else {
             compare_region(work, region, wanted);
@@ -225,10 +227,16 @@ static void apply(const Work *work, Config *config)
         left(work, "what has changed cannot be written down for a next process: %s", strerror(-r));
 }
 
+void reload_apply(Daemon *daemon, Config *config, Reload *reload)
+{
+    const Work work = {daemon, reload};
+
+    apply(&work, config);
+}
+
 int reload_config(Daemon *daemon, Reload *reload, ErrorText *error)
 {
     _cleanup_(config_free) Config config = {0};
-    const Work work = {daemon, reload};
 
     if (!daemon->config_path)
         return error_set(error, -EINVAL, "the server runs without a configuration");
@@ -238,8 +246,20 @@ int reload_config(Daemon *daemon, Reload *reload, ErrorText *error)
                          "the configuration is wrong, and nothing has changed: %s%s",
                          config.problems.lines ? config.problems.lines[0] : "no memory",
                          config.problems.n > 1 ? " (and more: see --check-config)" : "");
-    apply(&work, &config);
+    reload_apply(daemon, &config, reload);
     return 0;
+}
+
+static void report_lines(const Problems *lines, int priority)
+{
+    for (unsigned i = 0; i < problems_kept(lines); i++)
+        report_line(priority, NULL, lines->lines[i] ? lines->lines[i] : "no memory");
+}
+
+void reload_report(const Reload *reload)
+{
+    report_lines(&reload->done, LOG_INFO);
+    report_lines(&reload->left, LOG_WARNING);
 }
 
 void reload_free(Reload *reload)

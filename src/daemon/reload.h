@@ -9,6 +9,7 @@
 #include "daemon/problems.h"
 #include "util/error.h"
 
+struct Config;
 struct Daemon;
 
 typedef struct Reload {
@@ -19,5 +20,11 @@ typedef struct Reload {
 /** @return 0, or a negative errno with the reason and nothing has changed: there is no
  * configuration, or something in it is wrong */
 int reload_config(struct Daemon *daemon, Reload *reload, ErrorText *error);
+
+/** Applies a configuration that has no problems; its regions may be moved out of it. */
+void reload_apply(struct Daemon *daemon, struct Config *config, Reload *reload);
+
+/** Logs what was done and what was left. */
+void reload_report(const Reload *reload);
 
 void reload_free(Reload *reload);

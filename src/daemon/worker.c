@@ -2,25 +2,80 @@
 #include "daemon/worker.h"
 
 #include "daemon/keeper.h"
+#include "daemon/launch.h"
 #include "daemon/memory.h"
-#include "daemon/recovery.h"
+#include "daemon/reload.h"
 #include "daemon/report.h"
 #include "daemon/sandbox.h"
+#include "daemon/succession.h"
+#include "util/cleanup.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define LEFT 3 /* exit status of a worker that another process has taken over from */
+
 typedef struct Worker {
     Daemon *daemon;
     const Options *options;
-    Recovery recovery;
+    const Recovery *recovery;
 } Worker;
+
+/* What the options ask for may be other than what the predecessor served. */
+static void apply_options(Daemon *daemon, const Options *options)
+{
+    _cleanup_(reload_free) Reload reload = {0};
+    _cleanup_(config_free) Config config;
+
+    launch_describe(&config, options, &daemon->context);
+    if (config.problems.n == 0)
+        reload_apply(daemon, &config, &reload);
+    reload_report(&reload);
+}
+
+/* From here on it is this process that serves. */
+static void succeed(const Worker *worker)
+{
+    Daemon *daemon = worker->daemon;
+    int r = pidfile_write(&daemon->pidfile, daemon->pid);
+
+    if (r < 0)
+        report_error("cannot write the pidfile %s: %s", daemon->pidfile.path, strerror(-r));
+    succession_serving(daemon);
+}
+
+/* Goes on as the manifest says. */
+static int go_on(const Worker *worker, ErrorText *error)
+{
+    Daemon *daemon = worker->daemon;
+    ErrorText why;
+    int r = daemon_resume(daemon, error);
+    bool succeeds;
+
+    if (r < 0)
+        return r;
+    if (daemon->successor_fd >= 0) {
+        daemon->has_left = succession_await(daemon, &why) == 0;
+        if (daemon->has_left)
+            return 0;
+        report_error("%s", why.text);
+    }
+    succeeds = daemon->predecessor_fd >= 0;
+    if (succeeds)
+        succeed(worker);
+    r = recovery_sort_out(worker->recovery, daemon, error);
+    if (r == 0 && succeeds)
+        apply_options(daemon, worker->options);
+    return r;
+}
 
 static int serve(Daemon *daemon, KeeperTask task)
 {
-    int r = task == KEEPER_SERVE ? daemon_run(daemon) : 0;
+    int r = task == KEEPER_SERVE && !daemon->has_left ? daemon_run(daemon) : 0;
 
+    if (daemon->has_left)
+        return LEFT;
     daemon_close(daemon);
     if (r == 0)
         (void)puts("server disconnected");
@@ -30,14 +85,12 @@ static int serve(Daemon *daemon, KeeperTask task)
 /* What a worker does from its start to its end. */
 static int work(void *context, KeeperTask task)
 {
-    Worker *worker = context;
+    const Worker *worker = context;
     Daemon *daemon = worker->daemon;
     unsigned needs = daemon->can_change ? SANDBOX_CHANGES : SANDBOX_SERVES;
     ErrorText error;
 
-    if (sandbox_tighten(worker->options->sandbox, needs, &error) < 0 ||
-        daemon_resume(daemon, &error) < 0 ||
-        recovery_sort_out(&worker->recovery, daemon, &error) < 0) {
+    if (sandbox_tighten(worker->options->sandbox, needs, &error) < 0 || go_on(worker, &error) < 0) {
         report_error("%s", error.text);
         daemon_close(daemon);
         return EXIT_FAILURE;
@@ -45,24 +98,31 @@ static int work(void *context, KeeperTask task)
     return serve(daemon, task);
 }
 
-int worker_serve(Daemon *daemon, const Options *options)
+/* Without a keeper. */
+static int serve_alone(const Worker *worker)
 {
-    Worker worker = {.daemon = daemon, .options = options};
     ErrorText error;
-    int r;
 
-    if (options->no_keeper)
-        return serve(daemon, KEEPER_SERVE);
-    r = recovery_prepare(&worker.recovery, daemon, &error);
-    if (r < 0) {
+    if (worker->daemon->predecessor_fd >= 0 && go_on(worker, &error) < 0) {
         report_error("%s", error.text);
-        daemon_close(daemon);
         return EXIT_FAILURE;
     }
-    daemon_abandon(daemon);
-    r = keeper_run(work, &worker);
-    if (r < 0)
-        report_error("cannot start a worker: %s", strerror(-r));
-    recovery_free(&worker.recovery);
-    return r < 0 ? EXIT_FAILURE : r;
+    return serve(worker->daemon, KEEPER_SERVE);
+}
+
+int worker_serve(Daemon *daemon, const Options *options, const Recovery *recovery)
+{
+    Worker worker = {daemon, options, recovery};
+    int r;
+
+    if (options->no_keeper) {
+        r = serve_alone(&worker);
+    } else {
+        daemon_abandon(daemon);
+        r = keeper_run(work, &worker);
+        if (r < 0)
+            report_error("cannot start a worker: %s", strerror(-r));
+    }
+    daemon->has_left = r == LEFT;
+    return r < 0 ? EXIT_FAILURE : daemon->has_left ? EXIT_SUCCESS : r;
 }

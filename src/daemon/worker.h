@@ -4,6 +4,8 @@
 
 #include "daemon/daemon.h"
 #include "daemon/options.h"
+#include "daemon/recovery.h"
 
-/** Serves until a signal comes, and closes the daemon. @return the exit status */
-int worker_serve(Daemon *daemon, const Options *options);
+/** Serves until a signal comes, and closes the daemon, or leaves it to another process
+ *  (daemon->has_left). @return the exit status */
+int worker_serve(Daemon *daemon, const Options *options, const Recovery *recovery);

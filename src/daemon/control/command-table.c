@@ -64,6 +64,12 @@ const Command command_table[] = {
      "remove a listener that has no clients",
      NULL},
     {"reload", true, run_reload, {{0}}, "read the configuration again", NULL},
+    {"take-over",
+     true,
+     run_take_over,
+     {{0}},
+     "hand everything to the process that asks, and end (see ivshmem-server --take-over)",
+     NULL},
     {"quit", true, run_quit, {{0}}, "end the server", NULL},
 };
 

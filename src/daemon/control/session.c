@@ -170,6 +170,16 @@ static bool read_some(Session *session)
     return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
+/* The answer to the command is out: what follows is another protocol (succession.h). */
+static void hand_over(Session *session)
+{
+    session->control->hands_over = false;
+    if (session->handler.retired)
+        return;
+    daemon_hand_over(session->control->daemon, session->handler.fd);
+    session_close(session);
+}
+
 static void ready(void *owner, uint32_t events)
 {
     Session *session = owner;
@@ -191,6 +201,8 @@ static void ready(void *owner, uint32_t events)
         take_command(session);
     if (!session->handler.retired)
         flush(session);
+    if (session->control->hands_over)
+        hand_over(session);
     if (!session->handler.retired)
         tell_dropped(session);
     if (session->is_closing && !unread(session))

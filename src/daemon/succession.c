@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/succession.h"
+
+#include "daemon/inherit.h"
+#include "daemon/memory.h"
+#include "qmp/qmp.h"
+#include "util/cleanup.h"
+#include "util/deadline.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define PATIENCE_MS 10000 /* for each step of the other, in which nobody is served */
+#define RETRY_MS    1     /* until descriptors that are on their way may have been received */
+
+static int say(int sock, SuccessionByte byte)
+{
+    char text = (char)byte;
+
+    return send(sock, &text, 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+/* seccomp: poll ppoll recvfrom */
+static int hear(int sock, SuccessionByte expected, int timeout_ms)
+{
+    struct pollfd event = {.fd = sock, .events = POLLIN};
+    char byte;
+    ssize_t n;
+    int r;
+
+    do {
+        r = poll(&event, 1, timeout_ms);
+    } while (r < 0 && errno == EINTR);
+    if (r <= 0)
+        return r < 0 ? -errno : -ETIMEDOUT;
+    n = recv(sock, &byte, 1, 0);
+    if (n <= 0)
+        return n < 0 ? -errno : -ECONNRESET;
+    return byte == (char)expected ? 0 : -EPROTO;
+}
+
+typedef struct FdList {
+    int *fds;
+    uint32_t n, size;
+    bool is_short; /* there was no memory for all */
+} FdList;
+
+static void add(void *opaque, int fd)
+{
+    FdList *list = opaque;
+
+    if (fd < 0 || list->is_short)
+        return;
+    if (list->n == list->size) {
+        int *more = reallocarray(list->fds, 2 * list->size + 64, sizeof(*more));
+
+        if (!more) {
+            list->is_short = true;
+            return;
+        }
+        list->fds = more;
+        list->size = 2 * list->size + 64;
+    }
+    list->fds[list->n++] = fd;
+}
+
+/* The socket's buffer, and what the kernel lets be on its way, empty as the other receives. */
+static int send_all(int sock, const int *fds, uint32_t n)
+{
+    int64_t deadline = deadline_after(PATIENCE_MS);
+    uint32_t sent = 0;
+
+    while (sent < n) {
+        struct pollfd event = {.fd = sock};
+        int r = parcel_send(sock, fds + sent, n - sent);
+
+        if (r > 0) {
+            sent += (uint32_t)r;
+            continue;
+        }
+        if (r != -EAGAIN && r != -ETOOMANYREFS && r != -ENOBUFS)
+            return r;
+        if (deadline_left(deadline) == 0)
+            return -ETIMEDOUT;
+        event.events = r == -EAGAIN ? POLLOUT : 0;
+        (void)poll(&event, 1, r == -EAGAIN ? deadline_left(deadline) : RETRY_MS);
+        if (event.revents & POLLHUP)
+            return -ECONNRESET;
+    }
+    return 0;
+}
+
+static int send_everything(const Daemon *daemon, int sock)
+{
+    FdList list = {0};
+    int r;
+
+    daemon_each_fd(daemon, add, &list);
+    r = list.is_short ? -ENOMEM : send_all(sock, list.fds, list.n);
+    free(list.fds);
+    return r;
+}
+
+/* From GO on. Written down before it is said: a next worker must wait, too. */
+static int let_go(Daemon *daemon, int sock)
+{
+    int r = fcntl(sock, F_DUPFD_CLOEXEC, 0);
+
+    if (r < 0)
+        return -errno;
+    daemon->successor_fd = r;
+    r = daemon_remember(daemon);
+    return r < 0 ? r : say(sock, SUCCESSION_GO);
+}
+
+static int fail(Daemon *daemon, int r, const char *step, ErrorText *error)
+{
+    daemon->successor_fd = fd_close(daemon->successor_fd);
+    (void)daemon_remember(daemon);
+    return error_set(error, r, "the take-over failed when %s: %s; this server goes on", step,
+                     strerror(-r));
+}
+
+int succession_await(Daemon *daemon, ErrorText *error)
+{
+    int r = hear(daemon->successor_fd, SUCCESSION_SERVING, -1);
+
+    return r < 0 ? fail(daemon, r, "the successor was to serve", error) : 0;
+}
+
+int succession_hand_over(Daemon *daemon, int sock, ErrorText *error)
+{
+    int r = hear(sock, SUCCESSION_READY, PATIENCE_MS);
+
+    if (r < 0)
+        return fail(daemon, r, "the successor was to be ready", error);
+    r = send_everything(daemon, sock);
+    if (r < 0)
+        return fail(daemon, r, "the descriptors were sent", error);
+    r = hear(sock, SUCCESSION_PREPARED, PATIENCE_MS);
+    if (r < 0)
+        return fail(daemon, r, "the successor was to prepare itself", error);
+    r = let_go(daemon, sock);
+    return r < 0 ? fail(daemon, r, "the successor was to begin", error)
+                 : succession_await(daemon, error);
+}
+
+/* Asks for everything. @return number of the manifest there, or a negative errno with the reason */
+static int ask(Qmp *qmp, const char *control, ErrorText *error)
+{
+    json_auto_t *answer = NULL;
+    int manifest;
+
+    if (qmp_open(qmp, control, PATIENCE_MS) == 0)
+        answer = qmp_ask(qmp, "take-over", NULL);
+    if (!answer)
+        return error_set(error, -ECONNREFUSED, "cannot take over: %s", qmp->error.text);
+    if (json_unpack(answer, "{s:i}", "manifest", &manifest) < 0 || manifest < 0)
+        return error_set(error, -EPROTO, "cannot take over: %s gives no manifest", control);
+    return manifest;
+}
+
+static int receive_all(Parcel *parcel, int sock)
+{
+    struct pollfd event = {.fd = sock, .events = POLLIN};
+    uint32_t left = 1;
+
+    while (left) {
+        int r = parcel_receive(parcel, sock, &left);
+
+        if (r == -EAGAIN && poll(&event, 1, PATIENCE_MS) == 0)
+            return -ETIMEDOUT;
+        if (r < 0 && r != -EAGAIN)
+            return r;
+    }
+    return 0;
+}
+
+static void qmp_closep(Qmp *qmp)
+{
+    qmp_close(qmp);
+}
+
+int succession_receive(Daemon *daemon, const char *control, ErrorText *error)
+{
+    _cleanup_(parcel_free) Parcel parcel = {0};
+    _cleanup_(qmp_closep) Qmp qmp = QMP_NONE;
+    int manifest = ask(&qmp, control, error), r;
+
+    if (manifest < 0)
+        return manifest;
+    r = say(qmp.fd, SUCCESSION_READY);
+    if (r == 0)
+        r = receive_all(&parcel, qmp.fd);
+    if (r < 0)
+        return error_set(error, r, "cannot take over: not all descriptors have come: %s",
+                         r == -EBADMSG ? "too many for this process (see ulimit -n)"
+                                       : strerror(-r));
+    r = inherit(&parcel, manifest, qmp.fd, error);
+    if (r < 0)
+        return r;
+    daemon->manifest_fd = r;
+    daemon->predecessor_fd = fd_steal(&qmp.fd);
+    return 0;
+}
+
+int succession_prepared(Daemon *daemon, ErrorText *error)
+{
+    int r = say(daemon->predecessor_fd, SUCCESSION_PREPARED);
+
+    if (r == 0)
+        r = hear(daemon->predecessor_fd, SUCCESSION_GO, PATIENCE_MS);
+    return r < 0 ? error_set(error, r, "cannot take over: the running server does not let go: %s",
+                             strerror(-r))
+                 : 0;
+}
+
+/* Whether it hears it or has died: it is we who serve. */
+void succession_serving(Daemon *daemon)
+{
+    (void)say(daemon->predecessor_fd, SUCCESSION_SERVING);
+    daemon->predecessor_fd = fd_close(daemon->predecessor_fd);
+}

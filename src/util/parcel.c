@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#include "util/parcel.h"
+
+#include "util/cleanup.h"
+#include "util/fdpass.h"
+
+#include <string.h>
+
+#define MOST_NUMBERS (1U << 24) /* a descriptor's number is below; more than the kernel allows */
+
+typedef struct Message {
+    uint32_t left;
+    uint32_t zero;
+    int32_t numbers[FDPASS_MAX_FDS];
+} Message;
+
+static size_t size_of(size_t n)
+{
+    return offsetof(Message, numbers) + n * sizeof(int32_t);
+}
+
+int parcel_send(int sock, const int *fds, uint32_t n)
+{
+    uint32_t sent = 0;
+
+    while (sent < n) {
+        uint32_t now = n - sent < FDPASS_MAX_FDS ? n - sent : FDPASS_MAX_FDS;
+        Message message = {.left = n - sent - now};
+        ssize_t r;
+
+        memcpy(message.numbers, fds + sent, now * sizeof(int32_t));
+        r = fdpass_send(sock, &message, size_of(now), fds + sent, now);
+        if (r < 0)
+            return sent ? (int)sent : (int)r;
+        sent += now;
+    }
+    return (int)sent;
+}
+
+static int make_room(Parcel *parcel, uint32_t number)
+{
+    uint32_t n = number + number / 2 + 64;
+    int32_t *more;
+
+    if (number < parcel->n)
+        return 0;
+    more = number < MOST_NUMBERS ? reallocarray(parcel->here, n, sizeof(*more)) : NULL;
+    if (!more)
+        return -ENOMEM;
+    memset(more + parcel->n, -1, (n - parcel->n) * sizeof(*more));
+    parcel->here = more;
+    parcel->n = n;
+    return 0;
+}
+
+/* Closes the descriptor if there is no place for it. */
+static int put(Parcel *parcel, int32_t there, int fd)
+{
+    if (there >= 0 && make_room(parcel, (uint32_t)there) == 0 && parcel->here[there] < 0) {
+        parcel->here[there] = fd;
+        parcel->n_fds++;
+        return 0;
+    }
+    fd_close(fd);
+    return -EBADMSG;
+}
+
+int parcel_receive(Parcel *parcel, int sock, uint32_t *left)
+{
+    Message message;
+    int fds[FDPASS_MAX_FDS], r = 0;
+    size_t n;
+    ssize_t length = fdpass_recv(sock, &message, sizeof(message), fds, FDPASS_MAX_FDS, &n);
+
+    if (length <= 0)
+        return length < 0 ? (int)length : -ECONNRESET;
+    if (n == 0 || (size_t)length != size_of(n) || message.zero)
+        r = -EBADMSG;
+    for (size_t i = 0; i < n; i++) {
+        if (r < 0)
+            fd_close(fds[i]);
+        else
+            r = put(parcel, message.numbers[i], fds[i]);
+    }
+    *left = message.left;
+    return r;
+}
+
+int parcel_at(const Parcel *parcel, int there)
+{
+    return there < 0 || (uint32_t)there >= parcel->n ? -1 : parcel->here[there];
+}
+
+int parcel_take(Parcel *parcel, int there)
+{
+    int fd = parcel_at(parcel, there);
+
+    if (fd >= 0) {
+        parcel->here[there] = -1;
+        parcel->n_fds--;
+    }
+    return fd;
+}
+
+void parcel_free(Parcel *parcel)
+{
+    for (uint32_t i = 0; i < parcel->n; i++)
+        fd_close(parcel->here[i]);
+    free(parcel->here);
+    *parcel = (Parcel){0};
+}

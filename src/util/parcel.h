@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors on their way from one process to another, with the numbers that they have in the
+ * first: messages over a Unix stream socket, each with up to FDPASS_MAX_FDS of them. The sender may
+ * be gone when they are received, as long as somebody holds the socket.
+ *
+ * A message: how many descriptors follow in later ones, a zero, and the number of each of its own,
+ * 32 bits each in the machine's order. Both ends are on one machine.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** Which descriptor of this process one of another's is. All zero is an empty one. */
+typedef struct Parcel {
+    int32_t *here; /* by its number there; -1: none came */
+    uint32_t n;
+    uint32_t n_fds;
+} Parcel;
+
+/**
+ * Sends as many as the socket takes, without waiting.
+ *
+ * @param fds  in the order of sending; borrowed
+ * @return how many of them were sent, at least 1 of a number above 0, or a negative errno: -EAGAIN
+ *         (the socket is full), -ETOOMANYREFS (too many descriptors are on their way)
+ */
+int parcel_send(int sock, const int *fds, uint32_t n);
+
+/**
+ * Receives one message, without waiting.
+ *
+ * @param left  set to how many descriptors are to come
+ * @return 0 or a negative errno: -EAGAIN, -ECONNRESET (the sender has gone), -EBADMSG (it is no
+ *         such message, or a number came twice), -EMFILE is seen as -EBADMSG
+ */
+int parcel_receive(Parcel *parcel, int sock, uint32_t *left);
+
+/** Takes a descriptor out, by its number there. @return the caller's, or -1: none came */
+int parcel_take(Parcel *parcel, int there);
+
+/** Which one it is; it stays the parcel's. */
+int parcel_at(const Parcel *parcel, int there);
+
+/** Closes those that nobody took. */
+void parcel_free(Parcel *parcel);

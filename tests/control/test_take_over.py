@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: MIT
+"""A new process takes over from a running one, and no client notices; or it fails, and the running
+one goes on."""
+
+import array
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+
+import pytest
+from control import CommandError, Control
+from peer import Peer, settle
+from serve import children, eventually, server_program
+
+N_VECTORS = 2
+KEEPER = [[], ["--no-keeper"]]
+
+
+class Successor:
+    """The other side's part, to be ended at any step."""
+
+    def __init__(self, path):
+        self.control = Control(path).__enter__().negotiate()
+        self.answer = self.control.ask("take-over")
+        self.socket = self.control.socket
+
+    def say(self, text):
+        self.socket.sendall(text)
+        return self
+
+    def receive(self, most=1 << 20):
+        """The parcel, or so many messages of it; gives its descriptors by their numbers there."""
+        fds = {}
+        for _ in range(most):
+            data, controls, _, _ = self.socket.recvmsg(4096, 4096)
+            got = array.array("i")
+            for _, _, bytes_ in controls:
+                got.frombytes(bytes_)
+            words = array.array("i", data)
+            fds.update(zip(words[2:], got))
+            if words[0] == 0:
+                break
+        return fds
+
+    def close(self):
+        self.control.__exit__()
+
+
+@pytest.fixture(name="old", params=KEEPER, ids=["keeper", "alone"])
+def fixture_old(controlled, request):
+    return controlled("--memfd", *request.param, n_vectors=N_VECTORS)
+
+
+def arguments(server, *more):
+    return [server_program(), *[a for a in server.arguments if a not in ("--control", str(server.control))],
+            "--take-over", server.control, *more]
+
+
+def take_over(server, stack, *more):
+    """Starts the successor, waits until the predecessor has ended, and ends it with the test."""
+    process = subprocess.Popen(arguments(server, *more), stderr=subprocess.PIPE, text=True)
+
+    def end():
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 0, errors
+
+    stack.callback(end)
+    assert server.process.wait(timeout=20) == 0, server.log()
+    server.expected = ["another process has taken over"]
+    return process
+
+
+def test_clients_see_nothing(old, place, stack):
+    peers = [place.peer(N_VECTORS, old.socket) for _ in range(3)]
+    settle(peers)
+    before = [len(peer.history) for peer in peers]
+    take_over(old, stack)
+    newcomer = place.peer(N_VECTORS, old.socket)
+    settle([*peers, newcomer])
+    assert [len(peer.history) - n for peer, n in zip(peers, before)] == [N_VECTORS] * 3
+    newcomer.ring(peers[0].id, 1)
+    assert peers[0].wait(1)
+    peers[0].close()
+    newcomer.until_gone(0)
+
+
+def test_again_and_again_with_crashes_between(old, place, stack):
+    peers = [place.peer(N_VECTORS, old.socket) for _ in range(5)]
+    for number in range(4):
+        process = take_over(old, stack)
+        old.process = process
+        if number % 2 and children(process.pid):
+            os.kill(children(process.pid)[0], signal.SIGKILL)
+        peers.append(place.peer(N_VECTORS, old.socket))
+        settle(peers)
+    old.process = None
+
+
+STEPS = {
+    "command": lambda successor: None,
+    "ready": lambda successor: successor.say(b"R"),
+    "some": lambda successor: successor.say(b"R").receive(most=1),
+    "all": lambda successor: successor.say(b"R").receive(),
+    "nonsense": lambda successor: (successor.say(b"R").receive(), successor.say(b"X")),
+    "go": lambda successor: (successor.say(b"R").receive(), successor.say(b"P"),
+                             successor.socket.recv(1)),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_successor_that_dies_changes_nothing(old, place, stack, step):
+    peers = [place.peer(N_VECTORS, old.socket) for _ in range(3)]
+    settle(peers)
+    successor = Successor(old.control)
+    received = STEPS[step](successor)
+    waiting = stack.enter_context(Peer(old.socket, N_VECTORS))
+    successor.close()
+    if isinstance(received, dict):
+        for fd in received.values():
+            os.close(fd)
+    settle([*peers, waiting.setup()])
+    eventually(lambda: "take-over failed" in old.errors(), what="the reason in the log")
+    old.expected = ["the take-over failed when .*; this server goes on"]
+    assert Control(old.control).__enter__().negotiate().ask("query-status")["running"]
+
+
+def test_worker_that_dies_after_it_let_go(controlled, place, stack):
+    """The successor may serve then: the next worker waits, too, until it knows."""
+    old = controlled("--memfd", n_vectors=N_VECTORS)
+    peer = place.peer(N_VECTORS, old.socket)
+    successor = Successor(old.control)
+    fds = successor.say(b"R").receive()
+    successor.say(b"P")
+    assert successor.socket.recv(1) == b"G"
+    worker, = children(old.process.pid)
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: (now := children(old.process.pid)) and now != [worker], what="a next worker")
+    waiting = stack.enter_context(Peer(old.socket, N_VECTORS))
+    with pytest.raises(TimeoutError):
+        waiting.setup(timeout=0.3)
+    successor.close()
+    for fd in fds.values():
+        os.close(fd)
+    settle([peer, waiting.setup()])
+    old.expected = ["the take-over failed", "worker was killed"]
+
+
+def test_parcel_names_all_that_is_needed(old, place):
+    peer = place.peer(N_VECTORS, old.socket)
+    successor = Successor(old.control)
+    fds = successor.say(b"R").receive()
+    manifest = fds[successor.answer["manifest"]]
+    place_of_text = struct_of(manifest)
+    text = json.loads(os.pread(manifest, *place_of_text))
+    region, = text["regions"]
+    assert region["state-fd"] in fds and text["control"]["fd"] in fds
+    n_regular = 1 + 2 + 1 + 2 + 1  # manifest, control and its lock, state, listener and its lock, memory
+    assert len(fds) == n_regular + 1 + N_VECTORS
+    successor.close()
+    for fd in fds.values():
+        os.close(fd)
+    settle([peer])
+    old.expected = ["the take-over failed"]
+
+
+def struct_of(manifest):
+    """Length and place of a manifest's text."""
+    words = array.array("Q", os.pread(manifest, 24, 0))
+    return words[2] >> 1, ((words[2] & 1) + 1) << 30
+
+
+def refused(command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    line, = done.stderr.splitlines()
+    return line
+
+
+def test_refusals(old, place, tmp_path):
+    assert "cannot connect" in refused([server_program(), "-F", "--take-over", tmp_path / "none"])
+    assert re.search("--control is that of the server to take over",
+                     refused(arguments(old, "--control", "/elsewhere")))
+    stranger = subprocess.run(
+        [server_program(), "-F", "--take-over", old.control], capture_output=True, text=True,
+        timeout=20, check=False, user=65534, group=65534, extra_groups=[])
+    assert stranger.returncode == 1 and "cannot connect" in stranger.stderr
+    settle([place.peer(N_VECTORS, old.socket)])
+
+
+def test_too_few_descriptors_for_all(old, place):
+    peers = [place.peer(N_VECTORS, old.socket) for _ in range(30)]
+    line = refused(["prlimit", "--nofile=40:40", *map(str, arguments(old))])
+    assert "ulimit -n" in line
+    settle(peers)
+    old.expected = ["the take-over failed"]
+
+
+def test_managed_service_is_not_taken_over(controlled, place, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(place.folder / "nobody"))
+    old = controlled("--memfd")
+    with pytest.raises(CommandError, match="restart the service instead"):
+        old.connect().ask("take-over")
+
+
+def test_pidfile_passes_on(place, stack):
+    control = place.folder / "control"
+    pid = place.daemon("--memfd", "--control", control)
+    peer = place.peer()
+    done = place.run("--memfd", "--take-over", control, foreground=False)
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: place.daemon_pid() != pid, what="another process in the pidfile")
+    eventually(lambda: not os.path.exists(f"/proc/{pid}"), what="the end of the predecessor")
+    settle([peer, place.peer()])
+    os.kill(place.daemon_pid(), signal.SIGTERM)
+    eventually(lambda: not place.folder.joinpath("pid").exists(), what="no pidfile")
+
+
+def test_what_the_options_say_otherwise_is_said(old, place, stack):
+    """The regions are those of the running server; what its successor would have made of them is a
+    line in its log."""
+    peer = place.peer(N_VECTORS, old.socket)
+    process = take_over(old, stack, "-l", "64M", "-n", "7")
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(process.stderr.readline() for _ in range(2)))
+    reader.start()
+    reader.join(10)
+    assert any("size cannot change while the region is there" in line for line in lines)
+    assert any("vectors cannot change while the region is there" in line for line in lines)
+    settle([peer])
