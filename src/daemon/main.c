@@ -25,6 +25,7 @@
 #include "daemon/worker.h"
 #include "util/cleanup.h"
 #include "util/limits.h"
+#include "util/standard.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -244,6 +245,7 @@ int main(int argc, char **argv)
     _cleanup_(recovery_free) Recovery recovery = {0};
     static Daemon daemon; /* of which the keeper never frees what its workers have closed */
 
+    standard_open();
     (void)setvbuf(stdout, out, _IOLBF, sizeof(out));
     switch (options_parse(&options, argc, argv)) {
     case OPTIONS_DONE:

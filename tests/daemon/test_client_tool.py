@@ -4,9 +4,10 @@ import json
 import re
 import signal
 import socket
+import subprocess
 
 import pytest
-from tool import Tool, run
+from tool import Tool, client_program, run
 
 
 @pytest.fixture(name="server")
@@ -182,6 +183,21 @@ def test_memory(server, peer):
 )
 def test_outside_of_the_memory(server, words, said):
     expect_error(run("-S", server.socket, *words, given=b"x"), said)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_standard_descriptors_that_are_closed(server, closed):
+    """Else the connection to the server gets the number of one of them."""
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", client_program(), "-S", server.socket]
+    for words, needs in [(["list"], ">&-"), (["read", "0", "4"], ">&-"), (["write", "0"], "<&-")]:
+        done = subprocess.run([*shell, *words], input=b"" if closed != "<&-" else None,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20, check=False)
+        assert done.returncode == (1 if closed == needs else 0), (words, done)
+        if closed == needs:
+            assert b"Bad file descriptor" in done.stderr
+    done = subprocess.run([*shell], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          timeout=20, check=False)
+    assert done.returncode == (1 if closed == ">&-" else 0), "interactive use ends"
 
 
 def test_full_output(server):

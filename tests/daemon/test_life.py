@@ -112,6 +112,24 @@ def test_daemon_is_on_its_own(place):
     assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_descriptors_that_a_launcher_has_closed(place, life, closed):
+    """Else the listening socket, or the loop, gets a number that a daemon closes."""
+    before = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    if life.foreground:
+        process = subprocess.Popen([*before, *place.arguments()], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(place.socket.exists, what="the socket")
+        pid = process.pid
+    else:
+        assert place.run(foreground=False, before=before).returncode == 0
+        pid = place.daemon_pid()
+    settle([place.peer(), place.peer()])
+    standard = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)]
+    assert standard == ["/dev/null"] * 3
+    assert end(pid, signal.SIGTERM) == 0
+
+
 def test_relative_paths(place):
     place.pidfile = place.folder / "relative"
     pid = place.daemon("-S", "relative-socket", "-p", "relative", cwd=place.folder)

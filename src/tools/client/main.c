@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/client/options.h"
 #include "util/limits.h"
+#include "util/standard.h"
 
 const Command commands[] = {
     {"list", "", 0, 0, TAKES_JSON, run_list, "show who is connected"},
@@ -33,6 +34,7 @@ int main(int argc, char **argv)
 {
     ToolOptions options;
 
+    standard_open();
     switch (options_parse(&options, argc, argv)) {
     case OPTIONS_DONE:
         return tool_flush();

@@ -5,6 +5,7 @@
 #include "util/cleanup.h"
 #include "util/cli.h"
 #include "util/size.h"
+#include "util/standard.h"
 
 #include <getopt.h>
 #include <limits.h>
@@ -276,6 +277,7 @@ int main(int argc, char **argv)
     const char *value;
     int option;
 
+    standard_open();
     while ((option = cli_next(table, N_OPTIONS, PROGRAM, argc, argv, &value)) != CLI_END) {
         if (option == OPTION_HELP)
             show_help();
