@@ -79,17 +79,21 @@ static int prepare(Daemon *daemon, const Options *options, Config *config, Recov
 }
 
 /* The folder of the control socket and the observers' sockets, which nobody makes for us when it is
- * in /run. */
+ * in /run. One that is there is left as it is: it may be /run or /tmp itself. */
 static int make_run_folder(const Options *options, const ConfigContext *context, ErrorText *error)
 {
     const char *path = context->run_folder;
 
-    if (!options->config || mkdir(path, 0755) == 0 || errno == EEXIST) {
-        if (options->config && options->run_uid != (uid_t)-1)
-            (void)!chown(path, options->run_uid, options->run_gid);
+    if (!options->config)
         return 0;
-    }
-    return error_set(error, -errno, "cannot make the folder %s: %s", path, strerror(errno));
+    if (mkdir(path, 0755) < 0)
+        return errno == EEXIST ? 0
+                               : error_set(error, -errno, "cannot make the folder %s: %s", path,
+                                           strerror(errno));
+    if (options->run_uid != (uid_t)-1 && chown(path, options->run_uid, options->run_gid) < 0)
+        return error_set(error, -errno, "cannot give the folder %s to user %u: %s", path,
+                         (unsigned)options->run_uid, strerror(errno));
+    return 0;
 }
 
 static int open_control(Daemon *daemon, const Options *options, ErrorText *error)

@@ -253,3 +253,17 @@ def test_libvirt_finds_its_socket_at_both_paths(configured, stack):
             peer.setup()
     assert server.stop() == 0
     assert not os.path.lexists(path) and not os.path.lexists(documented)
+
+
+def test_folder_of_the_sockets_belongs_to_the_user_only_if_it_was_made_for_him(configured, place,
+                                                                                unprivileged):
+    """It may be /run or /tmp otherwise."""
+    user = ["--user", f"{unprivileged}:{unprivileged}"]
+    place.folder.chmod(0o1777)
+    configured.write("web", "[region]\n").start(*user).stop()
+    assert place.folder.stat().st_uid == os.geteuid()
+    configured.control = place.folder / "made" / "control"
+    configured.start(*user).stop()
+    made = configured.control.parent
+    assert made.stat().st_uid == unprivileged
+    assert {path.suffix for path in made.iterdir()} == {".lock"}
