@@ -229,6 +229,8 @@ static int run(Daemon *daemon, const Options *options, Config *config, const Rec
     config_free(config);
     if (r == 0)
         r = confine(daemon, options, paths);
+    if (r == 0 && !options->take_over) /* else the worker does, when it serves */
+        r = pidfile_write(&daemon->pidfile, daemon->pid);
     if (r < 0) {
         give_up(daemon, options);
         return EXIT_FAILURE;

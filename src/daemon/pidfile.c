@@ -30,16 +30,16 @@ static int check(int fd, const char *path, uid_t owner)
     return -EPERM;
 }
 
-int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner)
+/* Opens and locks what is at the path now; -ESTALE if its daemon has removed it since. */
+static int lock_file(const char *path, uid_t owner)
 {
     _cleanup_close_ int fd =
         open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     /* A lock that needs the right to write: whoever may only read the file cannot take it. */
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat locked;
     int r;
 
-    if (strlen(path) >= sizeof(pidfile->path))
-        return complain(path, "open", ENAMETOOLONG);
     if (fd < 0)
         return complain(path, "open", errno);
     r = check(fd, path, owner);
@@ -47,16 +47,28 @@ int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner)
         return r;
     if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
         return complain(path, "lock", errno == EACCES ? EWOULDBLOCK : errno);
+    if (fstat(fd, &locked) == 0 && locked.st_nlink == 0)
+        return -ESTALE;
+    return fd_steal(&fd);
+}
+
+int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner)
+{
+    _cleanup_close_ int fd = -1;
+
+    if (strlen(path) >= sizeof(pidfile->path))
+        return complain(path, "open", ENAMETOOLONG);
+    do {
+        fd = lock_file(path, owner);
+    } while (fd == -ESTALE); /* a daemon has ended each time */
+    if (fd < 0)
+        return fd;
     if (owner != (uid_t)-1 && fchown(fd, owner, (gid_t)-1) < 0)
         return complain(path, "give away", errno);
+    if (ftruncate(fd, 0) < 0) /* nobody is to take a dead daemon's number for ours */
+        return complain(path, "write", errno);
     strcpy(pidfile->path, path);
-    pidfile->fd = fd;
-    r = pidfile_write(pidfile, getpid());
-    if (r < 0) {
-        pidfile->fd = -1;
-        return complain(path, "write", -r);
-    }
-    (void)fd_steal(&fd);
+    pidfile->fd = fd_steal(&fd);
     return 0;
 }
 
@@ -68,9 +80,10 @@ int pidfile_write(const Pidfile *pidfile, pid_t pid)
 
     if (pidfile->fd < 0)
         return 0;
-    /* In this order, so that nobody ever reads an empty file. */
-    return pwrite(pidfile->fd, text, (size_t)n, 0) != n || ftruncate(pidfile->fd, n) < 0 ? -errno
-                                                                                         : 0;
+    /* In this order, so that nobody reads an empty file where a number was. */
+    if (pwrite(pidfile->fd, text, (size_t)n, 0) != n || ftruncate(pidfile->fd, n) < 0)
+        return complain(pidfile->path, "write", errno);
+    return 0;
 }
 
 /* seccomp: unlink unlinkat ftruncate */

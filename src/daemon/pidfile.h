@@ -5,7 +5,8 @@
 #include <sys/types.h>
 
 /**
- * The pidfile of a daemon: locked as long as it runs, removed at its end.
+ * The pidfile of a daemon: locked as long as it runs, removed at its end. Scripts wait for it: it
+ * has a number in it only once the daemon serves.
  */
 typedef struct Pidfile {
     char path[PATH_MAX];
@@ -15,7 +16,7 @@ typedef struct Pidfile {
 #define PIDFILE_NONE ((Pidfile){.fd = -1})
 
 /**
- * Opens and locks the file, and writes this process' ID to it. Errors are shown on standard error.
+ * Opens, locks and empties the file. Errors are shown on standard error.
  *
  * @param owner  who is to own the file: who removes it at the end; (uid_t)-1: we
  * @return 0 or a negative errno: -EWOULDBLOCK if a living daemon has it, -EPERM if somebody else
@@ -23,7 +24,8 @@ typedef struct Pidfile {
  */
 int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner);
 
-/** Writes another process ID: the daemon has become that process. Takes one that is not open. */
+/** Writes the ID of the process that the daemon is, or has become. Takes one that is not open.
+ * Errors are shown, too. */
 int pidfile_write(const Pidfile *pidfile, pid_t pid);
 
 /** Removes it, or empties it where the folder does not let us. Takes one that is not open. */

@@ -38,10 +38,8 @@ static void apply_options(Daemon *daemon, const Options *options)
 static void succeed(const Worker *worker)
 {
     Daemon *daemon = worker->daemon;
-    int r = pidfile_write(&daemon->pidfile, daemon->pid);
 
-    if (r < 0)
-        report_error("cannot write the pidfile %s: %s", daemon->pidfile.path, strerror(-r));
+    (void)pidfile_write(&daemon->pidfile, daemon->pid);
     succession_serving(daemon);
 }
 

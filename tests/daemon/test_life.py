@@ -147,6 +147,16 @@ def test_pidfile_is_locked_while_the_daemon_runs(place):
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_daemon_listens_when_the_pidfile_has_its_number(place):
+    """Scripts wait for that. Reserving the memory takes a while before."""
+    process = subprocess.Popen(place.arguments("-l", "128M", foreground=False))
+    text = eventually(lambda: place.pidfile.exists() and place.pidfile.read_text(encoding="ascii"))
+    with Peer(place.socket, 1) as peer:
+        peer.setup()
+    assert process.wait(10) == 0
+    assert place.daemon_pid() == int(text)
+
+
 def test_second_daemon_with_the_pidfile_is_refused(place):
     pid = place.daemon()
     before = place.files()
