@@ -55,14 +55,16 @@ unsigned accept_most_clients(unsigned n_vectors)
 
 static void set_polled(ServerCore *core, Listener *listener, bool polled)
 {
-    struct epoll_event event = {.events = polled ? EPOLLIN : 0,
-                                .data.u64 = EVENT(EVENT_LISTENER, listener->index)};
+    int r = core_watch(core, EPOLL_CTL_MOD, listener->socket.fd, polled ? EPOLLIN : 0,
+                       EVENT(EVENT_LISTENER, listener->index));
 
-    if (sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_MOD, listener->socket.fd, &event) == 0) {
-        core->n_waiting += listener->accept.waiting ? -polled : !polled;
+    if (r == 0) {
+        core->n_waiting -= listener->accept.waiting;
         listener->accept.waiting = !polled;
-    } else if (polled)
+        core->n_waiting += listener->accept.waiting;
+    } else if (polled) {
         timers_set(&core->timers, TIMER_ACCEPT, timers_now() + ACCEPT_LATER);
+    }
 }
 
 void accept_resume(ServerCore *core, Listener *listener)

@@ -19,21 +19,10 @@ const char *client_describe(int error)
     return error == -EPIPE || error == -ECONNRESET ? NULL : strerror(-error);
 }
 
-/* seccomp: epoll_ctl close */
 int client_watch(ServerCore *core, uint32_t slot, uint32_t events)
 {
-    struct epoll_event event = {.events = events, .data.u64 = slot};
-
-    if (sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_MOD, core->state.clients[slot].sock_fd, &event) < 0)
-        return -errno;
-    return 0;
-}
-
-static int watch_first(ServerCore *core, uint32_t slot, int sock)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = slot};
-
-    return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, sock, &event) < 0 ? -errno : 0;
+    return core_watch(core, EPOLL_CTL_MOD, core->state.clients[slot].sock_fd, events,
+                      EVENT(EVENT_CLIENT, slot));
 }
 
 static int64_t wall_clock(void)
@@ -92,7 +81,7 @@ static int prepare(ServerCore *core, uint32_t slot, int sock, uid_t uid, bool re
 
     if (r < 0 || (r = uids_add(&core->uids, uid)) < 0)
         return r;
-    r = watch_first(core, slot, sock);
+    r = core_watch(core, EPOLL_CTL_ADD, sock, EPOLLIN, EVENT(EVENT_CLIENT, slot));
     if (r < 0)
         uids_remove(&core->uids, uid);
     return r;
@@ -220,8 +209,9 @@ void client_close(ServerCore *core, uint32_t slot, const char *why)
 
     core_log(server, LOG_DEBUG, "free peer %" PRId32, client->id);
     /* Whoever goes on after us must not take the connection for a new one: it has ended.
-     * seccomp: shutdown */
+     * seccomp: shutdown close */
     (void)shutdown(client->sock_fd, SHUT_RDWR);
+    core_unwatch(core, client->sock_fd);
     if (why)
         core_log(server, LOG_INFO, "peer %" PRId32 "%s%s (pid %d, uid %u) disconnected: %s",
                  client->id, *name ? " " : "", name, (int)client->pid, (unsigned)client->uid, why);

@@ -49,6 +49,19 @@ typedef enum EventKind {
 #define EVENT_KIND(data)   ((EventKind)((data) >> 32))
 #define EVENT_INDEX(data)  ((uint32_t)(data))
 
+/**
+ * Has the loop wait for an fd, or for other events of one that it waits for.
+ *
+ * @param op     EPOLL_CTL_ADD or EPOLL_CTL_MOD
+ * @param about  an EVENT()
+ * @return 0 or a negative errno
+ */
+int core_watch(ServerCore *core, int op, int fd, uint32_t events, uint64_t about);
+
+/** To be called before an fd of the loop is closed. Otherwise the loop would go on telling of it
+ *  while somebody else holds what it stands for: a child of the host program. */
+void core_unwatch(ServerCore *core, int fd);
+
 /** Writes a line to the log callback; to standard output if there is none and `verbose` is set. */
 __attribute__((format(printf, 3, 4))) void core_log(const IvshmemServer *server, int priority,
                                                     const char *format, ...);

@@ -152,7 +152,8 @@ int listen_socket_open(ListenSocket *self, const ListenSpec *spec, ErrorText *er
     return r < 0 ? r : bind_and_listen(self, spec, &address, error);
 }
 
-/* seccomp: lstat newfstatat unlink unlinkat */
+/* The lock is given up by word: a child of the host program may hold a copy of it.
+ * seccomp: lstat newfstatat unlink unlinkat flock */
 void listen_socket_close(ListenSocket *self)
 {
     struct stat found;
@@ -160,6 +161,8 @@ void listen_socket_close(ListenSocket *self)
     if (self->fd >= 0 && lstat(self->path, &found) == 0 && found.st_dev == self->device &&
         found.st_ino == self->inode)
         (void)unlink(self->path);
+    if (self->lock_fd >= 0)
+        (void)flock(self->lock_fd, LOCK_UN);
     self->fd = fd_close(self->fd);
     self->lock_fd = fd_close(self->lock_fd);
 }

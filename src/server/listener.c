@@ -86,13 +86,12 @@ static int open_socket(ServerCore *core, Listener *listener,
 
 static int watch(ServerCore *core, const Listener *listener)
 {
-    struct epoll_event event = {.events = EPOLLIN,
-                                .data.u64 = EVENT(EVENT_LISTENER, listener->index)};
+    int r = core_watch(core, EPOLL_CTL_ADD, listener->socket.fd, EPOLLIN,
+                       EVENT(EVENT_LISTENER, listener->index));
 
-    if (sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, listener->socket.fd, &event) < 0)
-        return core_fail(core->server, -errno, "cannot poll %s: %s", listener->socket.path,
-                         strerror(errno));
-    return 0;
+    return r < 0 ? core_fail(core->server, r, "cannot poll %s: %s", listener->socket.path,
+                             strerror(-r))
+                 : 0;
 }
 
 static void fill_in(Listener *listener, const ServerCore *core,
@@ -144,6 +143,8 @@ void listener_remove(ServerCore *core, Listener *listener)
     state_barrier();
     if (listener->reserved_slot != STATE_NO_SLOT)
         client_unreserve(core, listener);
+    core->n_waiting -= listener->accept.waiting;
+    core_unwatch(core, listener->socket.fd);
     listen_socket_close(&listener->socket);
 }
 

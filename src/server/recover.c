@@ -81,7 +81,7 @@ static void rebuild_world(ServerCore *core)
 static int rebuild_ids(ServerCore *core)
 {
     const State *state = &core->state;
-    uint32_t n = core->ids.n, slot;
+    uint32_t n = core->ids.n, slot, id;
     int r;
 
     ids_free(&core->ids);
@@ -89,23 +89,16 @@ static int rebuild_ids(ServerCore *core)
     if (r < 0)
         return r;
     BITMAP_FOREACH(slot, state->connected, state->header->max_clients) {
-        for (uint32_t id = 0; id < state->header->id_limit; id += 64) {
+        for (id = 0; id < state->header->id_limit; id += 64) {
             ViewWord word = *view_word(state, slot, id);
 
             for (uint64_t known = word.told | word.spent; known; known &= known - 1)
                 ids_learn(&core->ids, id + (uint32_t)__builtin_ctzll(known));
         }
     }
-    BITMAP_FOREACH(slot, state->present, WIRE_N_IDS)
-        ids_learn(&core->ids, slot);
+    BITMAP_FOREACH(id, state->present, WIRE_N_IDS)
+        ids_learn(&core->ids, id);
     return 0;
-}
-
-static int watch(ServerCore *core, int fd, uint64_t data)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = data};
-
-    return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
 static int rebuild_listeners(ServerCore *core)
@@ -121,7 +114,7 @@ static int rebuild_listeners(ServerCore *core)
         listener->accept.waiting = false;
         if (listener->observers && core->ids.n > CLIENT_OBSERVER_ID)
             core->ids.n = CLIENT_OBSERVER_ID;
-        r = watch(core, listener->socket.fd, EVENT(EVENT_LISTENER, i));
+        r = core_watch(core, EPOLL_CTL_ADD, listener->socket.fd, EPOLLIN, EVENT(EVENT_LISTENER, i));
     }
     return r;
 }
@@ -133,7 +126,9 @@ static int rebuild_client(ServerCore *core, uint32_t slot)
     Listener *listener = &state->listeners[client->listener];
     int r = uids_add(&core->uids, client->uid);
 
-    if (r < 0 || (r = watch(core, client->sock_fd, EVENT(EVENT_CLIENT, slot))) < 0)
+    if (r == 0)
+        r = core_watch(core, EPOLL_CTL_ADD, client->sock_fd, EPOLLIN, EVENT(EVENT_CLIENT, slot));
+    if (r < 0)
         return r;
     client->scan = 0;
     client->seen = state->header->n_changes;

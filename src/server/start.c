@@ -35,13 +35,6 @@ static void core_freep(ServerCore **core)
     core_free(*core);
 }
 
-static int watch(ServerCore *core, int fd, EventKind kind)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = EVENT(kind, 0)};
-
-    return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
-
 /* What is this process's alone. seccomp: epoll_create1 eventfd2 */
 static int open_loop(ServerCore *core)
 {
@@ -54,9 +47,10 @@ static int open_loop(ServerCore *core)
         return -errno;
     if ((r = timers_new(&core->timers)) < 0 || (r = flight_init(&core->flight)) < 0)
         return r;
-    if ((r = watch(core, core->timers.fd, EVENT_TIMER)) < 0)
+    r = core_watch(core, EPOLL_CTL_ADD, core->timers.fd, EPOLLIN, EVENT(EVENT_TIMER, 0));
+    if (r < 0)
         return r;
-    return watch(core, core->wake_fd, EVENT_WAKE);
+    return core_watch(core, EPOLL_CTL_ADD, core->wake_fd, EPOLLIN, EVENT(EVENT_WAKE, 0));
 }
 
 static int new_state(ServerCore *core)

@@ -10,16 +10,21 @@
  *     numbers           max_clients, ids_left, cur_id, size, vectors
  *     high              whether an fd that does not fit an fd_set is kept out of it (after start)
  *     error             the server's last error
+ *     child             makes a process that holds copies of all descriptors until the end
  *
  * Callbacks print lines of their own.
  */
 #include "ivshmem-server.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+static pid_t child;
 
 static void say_connected(void *opaque, IvshmemServer *server, const IvshmemServerPeer *peer)
 {
@@ -77,6 +82,21 @@ static void show_high(IvshmemServer *server)
     printf("unchanged %d ", memcmp(&same, &guarded, sizeof(same)) == 0);
 }
 
+static void make_child(void)
+{
+    child = fork();
+    while (child == 0)
+        pause();
+}
+
+static void end_child(void)
+{
+    if (child > 0) {
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+}
+
 /* Returns whether to go on. */
 static int obey(IvshmemServer *server, const char *line)
 {
@@ -98,6 +118,8 @@ static int obey(IvshmemServer *server, const char *line)
         show_high(server);
     else if (strcmp(line, "error") == 0)
         printf("%s ", ivshmem_server_error(server));
+    else if (strcmp(line, "child") == 0)
+        make_child();
     else
         return 0;
     printf(".\n");
@@ -162,5 +184,6 @@ int main(int argc, char **argv)
     status = serve(&server);
     ivshmem_server_close(&server);
     ivshmem_server_close(&server);
+    end_child();
     return status;
 }

@@ -168,6 +168,26 @@ def test_closes_and_starts_again(host, stack):
     assert server.ask("peers") == ""
 
 
+def test_child_that_holds_copies_of_the_descriptors(host, stack):
+    """As any program has one between fork and exec. What the server closes is over nevertheless: no
+    event of a client that has left is taken for one of the client that has its place now."""
+    server = host()
+    server.ask("start")
+    first = stack.enter_context(Peer(server.socket, 2)).setup()
+    second = stack.enter_context(Peer(server.socket, 2)).setup()
+    server.ask("child")
+    second.close()
+    assert server.line() == f"left {server.name} 1 1"
+    third = stack.enter_context(Peer(server.socket, 2)).setup()
+    assert server.line() == f"connected {server.name} 2 1"
+    settle([first, third])
+    assert server.ask("search 2") == "found"
+    assert server.ask("close") == f"left {server.name} 0 1\nleft {server.name} 2 1"
+    third.until_hung_up()
+    assert server.ask("start") == "0", server.ask("error")
+    stack.enter_context(Peer(server.socket, 2)).setup()
+
+
 def test_failed_start_says_why_and_can_be_repeated(host):
     server = host()
     server.socket.write_text("a file\n", encoding="ascii")
