@@ -3,9 +3,19 @@
 
 #include "util/size.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* The client lies beside us: it is named as we were, by a folder or for $PATH to find it. */
+static int client_folder(void)
+{
+    const char *slash = strrchr(program_invocation_name, '/');
+
+    return slash ? (int)(slash + 1 - program_invocation_name) : 0;
+}
 
 void attach_show(const IvshmemServer *server)
 {
@@ -29,8 +39,8 @@ void attach_show(const IvshmemServer *server)
                  "  </shmem>\n\n",
                  path, n);
     (void)printf("A process on this host:\n"
-                 "  ivshmem-client -S %s\n\n",
-                 path);
+                 "  %.*sivshmem-client -S %s\n\n",
+                 client_folder(), program_invocation_name, path);
     (void)printf("Ctrl-C ends the server.\n");
     (void)fflush(stdout);
 }

@@ -255,7 +255,10 @@ int main(int argc, char **argv)
     (void)setvbuf(stdout, out, _IOLBF, sizeof(out));
     switch (options_parse(&options, argc, argv)) {
     case OPTIONS_DONE:
-        return EXIT_SUCCESS;
+        if (fflush(stdout) == 0 && !ferror(stdout))
+            return EXIT_SUCCESS;
+        report_error("cannot write to standard output: %s", strerror(errno));
+        return EXIT_FAILURE;
     case OPTIONS_WRONG:
         return EXIT_FAILURE;
     case OPTIONS_RUN:

@@ -23,7 +23,9 @@ static int take_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *erro
     (void)snprintf(path, sizeof(path), "%s" LOCK_SUFFIX, self->path);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return error_set(error, -errno, "cannot open the lock file %s: %s", path, strerror(errno));
+        return error_set(error, -errno, "cannot listen at %s: cannot open its lock file %s: %s%s",
+                         self->path, path, strerror(errno),
+                         errno == EACCES ? " (is it another user's?)" : "");
     if (fstat(fd, &found) < 0)
         return error_set(error, -errno, "cannot look at the lock file %s: %s", path,
                          strerror(errno));

@@ -91,6 +91,10 @@ static int check_config(IvshmemServer *server, const IvshmemServerConfig *config
                          "the socket path '%.64s%s' has %zu bytes; 1 to %zu are possible",
                          config->unix_sock_path, strlen(path) > 64 ? "..." : "", strlen(path),
                          sizeof(address.sun_path) - 1);
+    if ((unsigned)config->memory > IVSHMEM_SERVER_MEMORY_MEMFD)
+        return core_fail(server, -EINVAL, "there is no memory of kind %d", (int)config->memory);
+    if (!config->shm_path)
+        return core_fail(server, -EINVAL, "the shared memory has no name");
     if (!*config->shm_path || strlen(config->shm_path) >= sizeof(server->shm_path))
         return core_fail(server, *config->shm_path ? -ENAMETOOLONG : -EINVAL,
                          "the name of the shared memory has %zu bytes; 1 to %zu are possible",
@@ -111,6 +115,9 @@ static int check_config(IvshmemServer *server, const IvshmemServerConfig *config
             return core_fail(server, -EINVAL,
                              "only a memfd can be asked for huge pages; use a "
                              "hugetlbfs mount as the directory instead");
+        if (config->huge_page_size & (config->huge_page_size - 1))
+            return core_fail(server, -EINVAL, "there are no huge pages of %" PRIu64 " bytes",
+                             config->huge_page_size);
         if (rounded < config->huge_page_size)
             rounded = config->huge_page_size;
     }

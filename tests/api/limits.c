@@ -48,12 +48,36 @@ static void check_init(void)
     check("largest size", prepare("/tmp/x", "x", ((size_t)1 << 63) + 1, 1), -ERANGE);
     check("no path", prepare("", "x", 4096, 1), -EINVAL);
     check("no name", prepare("/tmp/x", "", 4096, 1), -EINVAL);
+    check("NULL as the name", prepare("/tmp/x", NULL, 4096, 1), -EINVAL);
     memset(path, 'x', 107);
     check("longest path", prepare(path, "x", 4096, 1), 0);
     path[107] = 'x';
     check("too long a path", prepare(path, "x", 4096, 1), -ENAMETOOLONG);
     memset(path, 'x', PATH_MAX);
     check("too long a name", prepare("/tmp/x", path, 4096, 1), -ENAMETOOLONG);
+}
+
+static int prepare_memory(int kind, uint64_t huge_page_size)
+{
+    IvshmemServerConfig config;
+    IvshmemServer server;
+    int r;
+
+    ivshmem_server_config_init(&config);
+    config.memory = (IvshmemServerMemory)kind;
+    config.huge_page_size = huge_page_size;
+    r = ivshmem_server_init_config(&server, &config);
+    check("a text for each error", r < 0, *ivshmem_server_error(&server) != '\0');
+    return r;
+}
+
+static void check_memory(void)
+{
+    check("default memory", prepare_memory(IVSHMEM_SERVER_MEMORY_POSIX, 0), 0);
+    check("unknown memory", prepare_memory(IVSHMEM_SERVER_MEMORY_MEMFD + 1, 0), -EINVAL);
+    check("huge pages", prepare_memory(IVSHMEM_SERVER_MEMORY_MEMFD, 2 << 20), 0);
+    check("odd huge pages", prepare_memory(IVSHMEM_SERVER_MEMORY_MEMFD, 3 << 20), -EINVAL);
+    check("named huge pages", prepare_memory(IVSHMEM_SERVER_MEMORY_POSIX, 2 << 20), -EINVAL);
 }
 
 static int start_in(const char *folder, const char *socket, const char *name, size_t size)
@@ -99,6 +123,7 @@ int main(int argc, char **argv)
     if (argc != 3)
         return EXIT_FAILURE;
     check_init();
+    check_memory();
     check_start(argv[1], argv[2]);
     return n_wrong ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -10,6 +10,7 @@ import resource
 import shutil
 import socket
 import stat
+import subprocess
 
 import pytest
 from place import can_mount
@@ -21,7 +22,7 @@ K64 = 64 << 10
 def line_of(done):
     """The one line of a refusal."""
     assert done.returncode == 1, done
-    assert done.stdout == ""
+    assert not done.stdout
     assert done.stderr.endswith("\n") and done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("ivshmem-server: ")
     return done.stderr
@@ -253,6 +254,23 @@ def test_folder_that_may_not_be_written(unprivileged_place, refused):
             **place.options)
     refused("-m", place.folder / "shut", says=[place.folder / "shut", "Permission denied"],
             **place.options)
+
+
+def test_lock_file_of_another_user(unprivileged_place, refused):
+    place = unprivileged_place
+    lock = pathlib.Path(f"{place.socket}.lock")
+    lock.touch()
+    lock.chmod(0o600 if os.geteuid() == 0 else 0)
+    refused(says=[place.socket, lock, "Permission denied", "another user's"], **place.options)
+
+
+def test_help_that_cannot_be_written(place):
+    with open("/dev/full", "wb") as full:
+        for option in ["--help", "--version"]:
+            done = subprocess.run([place.program, option], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, timeout=20, check=False)
+            assert line_of(done) == ("ivshmem-server: cannot write to standard output: "
+                                     "No space left on device\n")
 
 
 def test_pidfile_that_may_not_be_written(unprivileged_place):

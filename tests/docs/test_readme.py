@@ -101,6 +101,8 @@ def test_newcomers_commands(start, folder):
     qemu = plain(blocks("text")[0])
     assert qemu.split("... ")[1] in shown
     assert plain(blocks("xml")[0]) in shown
+    command = next(line for line in said.splitlines() if "ivshmem-client -S" in line)
+    assert command.strip() == f"{build_folder()}/ivshmem-client -S {folder}/socket"
 
 
 def plain(text):

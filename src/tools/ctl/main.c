@@ -257,6 +257,13 @@ static int ask_and_show(Qmp *qmp, const CtlOptions *options)
     return EXIT_SUCCESS;
 }
 
+static int flush(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_SUCCESS;
+    return ctl_error("cannot write to standard output: %s", strerror(errno));
+}
+
 static int run(const CtlOptions *options)
 {
     _cleanup_(qmp_close) Qmp qmp = QMP_NONE;
@@ -266,9 +273,7 @@ static int run(const CtlOptions *options)
         return ctl_error("%s", qmp.error.text);
     status =
         options->command->run ? options->command->run(&qmp, options) : ask_and_show(&qmp, options);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return ctl_error("cannot write: %s", strerror(errno));
-    return status;
+    return flush() == EXIT_SUCCESS ? status : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
@@ -284,7 +289,7 @@ int main(int argc, char **argv)
         if (option == OPTION_VERSION)
             (void)puts(PROGRAM " " IVSHMEM_VERSION);
         if (option == OPTION_HELP || option == OPTION_VERSION)
-            return EXIT_SUCCESS;
+            return flush();
         if (option < 0 || !store(&options, option, value))
             return EXIT_FAILURE;
     }
