@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* The parent's part: the child has died if its end of the pipe is closed before it wrote. */
@@ -17,6 +18,14 @@ __attribute__((noreturn)) static void wait_for_child(int fd)
         n = read(fd, &byte, 1);
     } while (n < 0 && errno == EINTR);
     _exit(n == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+/* A terminal or a pipe would be kept from ending; a log file is there for what we have to say. */
+static bool is_file(int fd)
+{
+    struct stat found;
+
+    return fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
 }
 
 int daemonize_begin(Daemonize *daemonize)
@@ -39,7 +48,7 @@ int daemonize_begin(Daemonize *daemonize)
     }
     fd_close(ends[0]);
     (void)setsid();
-    *daemonize = (Daemonize){ends[1], fd_steal(&null)};
+    *daemonize = (Daemonize){ends[1], fd_steal(&null), is_file(STDERR_FILENO)};
     return 0;
 }
 
@@ -49,8 +58,9 @@ void daemonize_done(Daemonize *daemonize)
     if (daemonize->ready_fd < 0)
         return;
     (void)fflush(NULL);
-    for (int standard = 0; standard <= 2; standard++)
-        (void)dup2(daemonize->null_fd, standard);
+    for (int standard = STDIN_FILENO; standard <= STDERR_FILENO; standard++)
+        if (standard != STDERR_FILENO || !daemonize->keeps_stderr)
+            (void)dup2(daemonize->null_fd, standard);
     (void)!write(daemonize->ready_fd, "", 1);
     daemonize_abandon(daemonize);
 }

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
+
 typedef struct Daemonize {
     int ready_fd; /* what is written here lets the parent exit; -1: there is no parent that waits */
-    int null_fd;  /* what standard input and output become */
+    int null_fd;  /* what standard input, output and error become */
+    bool keeps_stderr; /* it is a file: what the daemon has to say goes on going there */
 } Daemonize;
 
-#define DAEMONIZE_NONE ((Daemonize){-1, -1})
+#define DAEMONIZE_NONE ((Daemonize){-1, -1, false})
 
 /**
  * Goes on in a child process with a session of its own, while the parent waits for what the child
@@ -18,7 +21,7 @@ typedef struct Daemonize {
  */
 int daemonize_begin(Daemonize *daemonize);
 
-/** The daemon is ready: lets standard input and output go, and the parent exit. Does nothing if
+/** The daemon is ready: lets its standard descriptors go, and the parent exit. Does nothing if
  *  daemonize_begin() was not called. */
 void daemonize_done(Daemonize *daemonize);
 

@@ -130,6 +130,21 @@ def test_standard_descriptors_that_a_launcher_has_closed(place, life, closed):
     assert end(pid, signal.SIGTERM) == 0
 
 
+def test_log_file_of_a_daemon_is_kept(place):
+    """As QEMU's server keeps it. A pipe or a terminal is not, whose reader would wait for the end."""
+    path = place.folder / "log"
+    with open(path, "ab") as log:
+        process = subprocess.Popen(place.arguments("--allow-user", "12345", foreground=False),
+                                   stderr=log)
+        assert process.wait(10) == 0
+    place.daemon_pid()
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(str(place.socket))
+        assert peer.recv(1) == b""
+    text = eventually(lambda: path.read_text(encoding="utf-8"), what="a line")
+    assert text.startswith("ivshmem-server: client refused (")
+
+
 def test_relative_paths(place):
     place.pidfile = place.folder / "relative"
     pid = place.daemon("-S", "relative-socket", "-p", "relative", cwd=place.folder)
