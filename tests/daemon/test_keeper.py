@@ -105,7 +105,8 @@ def test_gives_up_and_holds_everything(kept, connect):
         return "no more are started" in kept.errors()
 
     eventually(gives_up, timeout=60, what="that it gives up")
-    assert kept.errors().count("the worker was killed") == SERIES
+    # On a busy machine a worker may live so long before it is killed that the series begins again.
+    assert kept.errors().count(f" ({SERIES} in a row)") == 1
     ring_each_other(peers)
     assert not any(peer.closed(timeout=0) for peer in peers)
     assert kept.stop(signal.SIGTERM) == 0
