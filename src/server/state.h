@@ -184,6 +184,8 @@ static inline void state_barrier(void)
 {
     __asm__ volatile("" ::: "memory");
 }
+
+/** The slot is free again. Its descriptors are closed already. */
 void state_drop_slot(State *state, uint32_t slot);
 
 /** The eventfds of the client in a slot. */

@@ -206,6 +206,13 @@ def test_full_output(server):
     expect_error(done, "standard output: No space left on device")
 
 
+def test_full_output_ends_a_watch(server):
+    """At the first line that is lost."""
+    with open("/dev/full", "wb") as full:
+        done = run("-S", server.socket, "watch", stdout=full)
+    expect_error(done, "standard output: No space left on device")
+
+
 @pytest.mark.parametrize(
     "words, said",
     [

@@ -106,7 +106,7 @@ static int show_ready(IvshmemPort *port, Watch *watch)
     for (unsigned i = 0; i < watch->n_vectors && !tool_knows_peers(port); i++)
         (void)ivshmem_port_wait(port, i, 0);
     show(watch, "ready", fields, tool_knows_peers(port) ? 3 : 2);
-    return STATUS_OK;
+    return tool_flush();
 }
 
 static void show_rings(IvshmemPort *port, Watch *watch)
@@ -141,12 +141,12 @@ static int loop(IvshmemPort *port, Watch *watch, int signals, int64_t deadline)
         if (n < 0)
             continue;
         show_rings(port, watch);
-        if (ferror(stdout))
-            return tool_flush();
         if (watch->until_rung && watch->rung)
             return STATUS_OK;
         if (watch->fds[NEWS].revents && take_news(port, watch) != STATUS_OK)
             return STATUS_ERROR;
+        if (ferror(stdout))
+            return tool_flush();
         if (watch->fds[SIGNALS].revents)
             return watch->until_rung ? tool_error("interrupted") : STATUS_OK;
     }
