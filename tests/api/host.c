@@ -85,6 +85,8 @@ static void show_high(IvshmemServer *server)
 static void make_child(void)
 {
     child = fork();
+    if (child == 0)
+        alarm(60); /* should we be killed before we end it */
     while (child == 0)
         pause();
 }
