@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -54,8 +54,9 @@ static pid_t spawn(KeeperWork *work, void *context, KeeperTask task)
     return pid < 0 ? -errno : pid;
 }
 
-/* Passes signals on to the worker until it has ended. seccomp-keeper: rt_sigtimedwait kill wait4 */
-static int wait_for(pid_t worker)
+/* Passes signals on to the worker until it has ended, and notes one that asks for the end.
+ * seccomp-keeper: rt_sigtimedwait kill wait4 */
+static int wait_for(pid_t worker, KeeperTask *next)
 {
     const sigset_t set = signals();
     int status;
@@ -65,6 +66,8 @@ static int wait_for(pid_t worker)
 
         if (number < 0)
             continue;
+        if (number == SIGTERM || number == SIGINT)
+            *next = KEEPER_END;
         if (number != SIGCHLD)
             (void)kill(worker, number);
         else if (waitpid(worker, &status, WNOHANG) == worker)
@@ -86,20 +89,23 @@ static void pause_before(unsigned deaths)
     (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
-static void tell(int status, unsigned deaths)
+static void tell(pid_t worker, int status, unsigned deaths)
 {
-    char line[160];
-
-    (void)snprintf(line, sizeof(line),
-                   "the worker was killed by signal %d (%u in a row); no client sees it",
-                   WTERMSIG(status), deaths);
-    report_error("%s", line);
+    if (worker < 0)
+        report_error("no worker could be started (%u in a row): %s; no client sees it", deaths,
+                     strerror(-worker));
+    else if (WIFSIGNALED(status))
+        report_error("the worker was killed by signal %d (%u in a row); no client sees it",
+                     WTERMSIG(status), deaths);
+    else
+        report_error("the worker could not go on (%u in a row); no client sees it", deaths);
 }
 
 /* The peers go on without a server; whoever ends us ends them. */
 static int hold(KeeperWork *work, void *context)
 {
     const sigset_t set = signals();
+    KeeperTask task;
     int number;
     pid_t last;
 
@@ -110,27 +116,30 @@ static int hold(KeeperWork *work, void *context)
         number = sigwaitinfo(&set, NULL);
     } while (number != SIGTERM && number != SIGINT);
     last = spawn(work, context, KEEPER_END);
-    return last < 0 ? last : WEXITSTATUS(wait_for(last));
+    return last < 0 ? last : WEXITSTATUS(wait_for(last, &task));
 }
 
 int keeper_run(KeeperWork *work, void *context)
 {
     const sigset_t set = signals();
+    KeeperTask task = KEEPER_SERVE;
     unsigned deaths = 0;
+    bool is_first = true;
 
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     for (;;) {
         int64_t began = now();
-        pid_t worker = spawn(work, context, KEEPER_SERVE);
-        int status;
+        pid_t worker = spawn(work, context, task);
+        int status = worker < 0 ? 0 : wait_for(worker, &task);
 
-        if (worker < 0)
+        if (worker < 0 && is_first)
             return worker;
-        status = wait_for(worker);
-        if (WIFEXITED(status))
+        if (worker >= 0 && WIFEXITED(status) &&
+            (is_first || WEXITSTATUS(status) != KEEPER_TRY_AGAIN))
             return WEXITSTATUS(status);
+        is_first = false;
         deaths = now() - began > SETTLED ? 1 : deaths + 1;
-        tell(status, deaths);
+        tell(worker, status, deaths);
         if (deaths == MOST_DEATHS)
             return hold(work, context);
         pause_before(deaths);

@@ -19,6 +19,9 @@ typedef enum KeeperTask {
     KEEPER_END,   /* go on, and close */
 } KeeperTask;
 
+/** Exit status of a worker that could not go on and has left everything as it was. */
+#define KEEPER_TRY_AGAIN 4
+
 /** A worker's work, in a process of its own. @return its exit status, 0 to 255 */
 typedef int KeeperWork(void *context, KeeperTask task);
 

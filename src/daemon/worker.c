@@ -90,8 +90,7 @@ static int work(void *context, KeeperTask task)
 
     if (sandbox_tighten(worker->options->sandbox, needs, &error) < 0 || go_on(worker, &error) < 0) {
         report_error("%s", error.text);
-        daemon_close(daemon);
-        return EXIT_FAILURE;
+        return KEEPER_TRY_AGAIN;
     }
     return serve(daemon, task);
 }
@@ -122,5 +121,5 @@ int worker_serve(Daemon *daemon, const Options *options, const Recovery *recover
             report_error("cannot start a worker: %s", strerror(-r));
     }
     daemon->has_left = r == LEFT;
-    return r < 0 ? EXIT_FAILURE : daemon->has_left ? EXIT_SUCCESS : r;
+    return r < 0 || r == KEEPER_TRY_AGAIN ? EXIT_FAILURE : daemon->has_left ? EXIT_SUCCESS : r;
 }
