@@ -123,6 +123,18 @@ static int fail(Daemon *daemon, int r, const char *step, ErrorText *error)
                      strerror(-r));
 }
 
+int succession_check(const Daemon *daemon, ErrorText *error)
+{
+    if (getenv("NOTIFY_SOCKET"))
+        return error_set(
+            error, -EPERM,
+            "the server runs under a service manager, which would take its end for the "
+            "service's: restart the service instead");
+    if (daemon->manifest_fd < 0)
+        return error_set(error, -EINVAL, "the server keeps no state that could be handed over");
+    return 0;
+}
+
 int succession_await(Daemon *daemon, ErrorText *error)
 {
     int r = hear(daemon->successor_fd, SUCCESSION_SERVING, -1);

@@ -28,6 +28,9 @@ typedef enum SuccessionByte {
     SUCCESSION_SERVING = 'S',
 } SuccessionByte;
 
+/** Whether this process can be taken over from. @return 0 or a negative errno with the reason */
+int succession_check(const Daemon *daemon, ErrorText *error);
+
 /** The predecessor's part, after the command was answered. @param sock  the connection, borrowed
  * @return 0: the successor serves; a negative errno with the reason: this process goes on */
 int succession_hand_over(Daemon *daemon, int sock, ErrorText *error);

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 from actor import Actor
-from serve import is_sanitized
+from serve import eventually, is_sanitized
 
 SECCOMP = "0" if is_sanitized() else "2"
 NO_CAPABILITIES = "0000000000000000"
@@ -75,7 +75,14 @@ EXPECTED = {
     r".*/pid": range(1, 2),
     r"/memfd:ivshmem \(deleted\)": range(1, 2),
     r"/memfd:ivshmem-state \(deleted\)": range(1, 2),
+    r"/memfd:ivshmem-manifest \(deleted\)": range(1, 2),
 }
+
+
+def serving(pid):
+    """The descriptors of a daemon, once its worker has its loop."""
+    names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    return names if any("timerfd" in name for name in names) else None
 
 
 def test_only_the_descriptors_that_it_needs(place):
@@ -88,7 +95,7 @@ def test_only_the_descriptors_that_it_needs(place):
     mine.setblocking(False)
     assert mine.recv(1) == b"", "the server holds what it inherited"
     mine.close()
-    names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    names = eventually(lambda: serving(pid), what="a worker that serves")
     for pattern, number in EXPECTED.items():
         found = [name for name in names if re.fullmatch(pattern, name)]
         assert len(found) in number, f"{pattern} in {names}"
