@@ -198,6 +198,8 @@ typedef struct IvshmemServerListenerInfo {
     unsigned n_vectors;
     unsigned n_clients;
     unsigned max_clients; /**< 0: no limit of its own */
+    uint64_t n_joins;     /**< clients that have come in through it, ever */
+    uint64_t n_refusals;  /**< and that were turned away */
     bool read_only;
     bool observers;
     int64_t reserved_id; /**< -1: none */
@@ -407,6 +409,10 @@ IVSHMEM_API unsigned ivshmem_server_max_clients(const IvshmemServer *server);
 /** How many IDs a client that connects now could get without any peer having to be kept from
  *  hearing of it (see "IDs" in ivshmem-server(1)); 0 while the server is not started. */
 IVSHMEM_API unsigned ivshmem_server_ids_left(const IvshmemServer *server);
+
+/** How many IDs are in use, or known to a connected client as having been; 0 while the server is
+ * not started. */
+IVSHMEM_API unsigned ivshmem_server_ids_used(const IvshmemServer *server);
 
 #ifdef __cplusplus
 }

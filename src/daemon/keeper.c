@@ -45,12 +45,12 @@ static sigset_t signals(void)
 
 /* As fork(), but that the table of descriptors is one: glibc has no call for it.
  * seccomp-keeper: clone */
-static pid_t spawn(KeeperWork *work, void *context, KeeperTask task)
+static pid_t spawn(KeeperWork *work, void *context, KeeperTask task, unsigned n_killed)
 {
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 
     if (pid == 0)
-        _exit(work(context, task));
+        _exit(work(context, task, n_killed));
     return pid < 0 ? -errno : pid;
 }
 
@@ -102,7 +102,7 @@ static void tell(pid_t worker, int status, unsigned deaths)
 }
 
 /* The peers go on without a server; whoever ends us ends them. */
-static int hold(KeeperWork *work, void *context)
+static int hold(KeeperWork *work, void *context, unsigned n_killed)
 {
     const sigset_t set = signals();
     KeeperTask task;
@@ -115,7 +115,7 @@ static int hold(KeeperWork *work, void *context)
     do {
         number = sigwaitinfo(&set, NULL);
     } while (number != SIGTERM && number != SIGINT);
-    last = spawn(work, context, KEEPER_END);
+    last = spawn(work, context, KEEPER_END, n_killed);
     return last < 0 ? last : WEXITSTATUS(wait_for(last, &task));
 }
 
@@ -123,13 +123,13 @@ int keeper_run(KeeperWork *work, void *context)
 {
     const sigset_t set = signals();
     KeeperTask task = KEEPER_SERVE;
-    unsigned deaths = 0;
+    unsigned deaths = 0, n_killed = 0;
     bool is_first = true;
 
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     for (;;) {
         int64_t began = now();
-        pid_t worker = spawn(work, context, task);
+        pid_t worker = spawn(work, context, task, n_killed);
         int status = worker < 0 ? 0 : wait_for(worker, &task);
 
         if (worker < 0 && is_first)
@@ -139,9 +139,10 @@ int keeper_run(KeeperWork *work, void *context)
             return WEXITSTATUS(status);
         is_first = false;
         deaths = now() - began > SETTLED ? 1 : deaths + 1;
+        n_killed++;
         tell(worker, status, deaths);
         if (deaths == MOST_DEATHS)
-            return hold(work, context);
+            return hold(work, context, n_killed);
         pause_before(deaths);
     }
 }

@@ -22,8 +22,13 @@ typedef enum KeeperTask {
 /** Exit status of a worker that could not go on and has left everything as it was. */
 #define KEEPER_TRY_AGAIN 4
 
-/** A worker's work, in a process of its own. @return its exit status, 0 to 255 */
-typedef int KeeperWork(void *context, KeeperTask task);
+/**
+ * A worker's work, in a process of its own.
+ *
+ * @param n_killed  how many workers before it were killed, ever
+ * @return its exit status, 0 to 255
+ */
+typedef int KeeperWork(void *context, KeeperTask task, unsigned n_killed);
 
 /**
  * Keeps a worker at work until one ends by itself. SIGTERM and SIGINT, which must be blocked, are

@@ -81,13 +81,14 @@ static int serve(Daemon *daemon, KeeperTask task)
 }
 
 /* What a worker does from its start to its end. */
-static int work(void *context, KeeperTask task)
+static int work(void *context, KeeperTask task, unsigned n_killed)
 {
     const Worker *worker = context;
     Daemon *daemon = worker->daemon;
     unsigned needs = daemon->can_change ? SANDBOX_CHANGES : SANDBOX_SERVES;
     ErrorText error;
 
+    daemon->n_killed = n_killed;
     if (sandbox_tighten(worker->options->sandbox, needs, &error) < 0 || go_on(worker, &error) < 0) {
         report_error("%s", error.text);
         return KEEPER_TRY_AGAIN;

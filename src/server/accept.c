@@ -79,7 +79,7 @@ static void wait_until(ServerCore *core, Listener *listener, int64_t when)
     timers_set(&core->timers, TIMER_ACCEPT, when);
 }
 
-static void refuse(ServerCore *core, const Listener *listener, IvshmemServerRefusal reason,
+static void refuse(ServerCore *core, Listener *listener, IvshmemServerRefusal reason,
                    const IvshmemServerCredentials *who, unsigned limit)
 {
     IvshmemServer *server = core->server;
@@ -87,6 +87,7 @@ static void refuse(ServerCore *core, const Listener *listener, IvshmemServerRefu
 
     if (limit)
         (void)snprintf(value, sizeof(value), " %u", limit);
+    listener->n_refusals++;
     core->state.header->stats.n_refusals[reason]++;
     credentials_command(who->pid, command);
     core_log(server, LOG_WARNING, "client refused (%s, pid %d, uid %u, gid %u)%s%s: %s%s", command,

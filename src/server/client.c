@@ -113,6 +113,7 @@ static void connect_slot(ServerCore *core, Listener *listener, uint32_t slot, in
     bitmap_set(state->connected, slot);
     outbox_add(&core->outbox, slot);
     listener->n_clients++;
+    listener->n_joins++;
     core->state.header->stats.n_joins++;
 }
 

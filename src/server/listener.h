@@ -26,7 +26,8 @@ typedef struct Listener {
     uint32_t n_vectors;
     uint32_t max_clients; /* at once; 0: no limit of its own */
     uint32_t n_clients;
-    uint32_t reserved_slot; /* STATE_NO_SLOT: no identity is reserved */
+    uint32_t reserved_slot;       /* STATE_NO_SLOT: no identity is reserved */
+    uint64_t n_joins, n_refusals; /* ever */
     bool observers;
     bool read_only;
     Accept accept;

@@ -54,6 +54,11 @@ unsigned ivshmem_server_ids_left(const IvshmemServer *server)
     return server->core_ ? server->core_->ids.n - server->core_->ids.n_taken : 0;
 }
 
+unsigned ivshmem_server_ids_used(const IvshmemServer *server)
+{
+    return server->core_ ? server->core_->ids.n_taken : 0;
+}
+
 void ivshmem_server_stats(const IvshmemServer *server, IvshmemServerStats *stats)
 {
     *stats = server->core_ ? server->core_->state.header->stats : (IvshmemServerStats){0};
@@ -146,6 +151,8 @@ int ivshmem_server_listener_info(const IvshmemServer *server, int listener,
         .n_vectors = found->n_vectors,
         .n_clients = found->n_clients,
         .max_clients = found->max_clients,
+        .n_joins = found->n_joins,
+        .n_refusals = found->n_refusals,
         .read_only = found->read_only,
         .observers = found->observers,
         .reserved_id = found->reserved_slot == STATE_NO_SLOT

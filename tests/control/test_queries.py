@@ -2,12 +2,15 @@
 """What the control socket tells of a server that runs."""
 
 import os
+import pathlib
+import re
+import signal
 import socket
 import time
 
 import pytest
 from control import CommandError
-from serve import eventually
+from serve import children, eventually
 
 
 def test_version_is_what_the_greeting_says(controlled):
@@ -32,6 +35,31 @@ def test_status(controlled):
     assert status["fds-used"] == server.n_fds()
     assert 100 < status["fds-allowed"]
     assert (status["regions"], status["clients"], status["control-connections"]) == (1, 0, 1)
+    assert status["cpu-us"] > 0 and status["workers-killed"] == 0
+    assert 0.5 < status["resident"] / 1024 / resident(status["pid"]) < 2
+
+
+def resident(pid):
+    """In KiB."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"^VmRSS:\s*(\d+) kB$", text, re.MULTILINE)[1])
+
+
+def test_killed_workers_are_counted_and_take_no_counts_along(controlled, place):
+    server = controlled("-n", 2, "--allow-user", os.geteuid())
+    peers = [place.peer(2) for _ in range(3)]
+    peers.pop().close()
+    before, = eventually(lambda: [row for row in server.connect().ask("query-stats")
+                                  if row["departures"]], what="a departure")
+    for n in [1, 2]:
+        worker, = children(server.process.pid)
+        os.kill(worker, signal.SIGKILL)
+        eventually(lambda: children(server.process.pid) not in ([], [worker]), what="a new worker")
+        control = server.connect()
+        assert control.ask("query-status")["workers-killed"] == n
+        assert control.ask("query-stats") == [before]
+        listener, = control.ask("query-listeners")
+        assert (listener["clients"], listener["joins"]) == (2, 3)
 
 
 def test_region_and_listener(controlled, place):
@@ -44,6 +72,7 @@ def test_region_and_listener(controlled, place):
     listener, = control.ask("query-listeners")
     assert listener["region"] == region["name"] and listener["path"] == str(place.socket)
     assert (listener["clients"], listener["vectors"]) == (1, 3)
+    assert (listener["joins"], listener["refusals"]) == (1, 0)
     assert control.ask("query-listeners", region=region["name"]) == [listener]
 
 
@@ -99,6 +128,7 @@ def test_statistics(controlled, place):
     assert sum(bucket["count"] for bucket in buckets) == 3 and stats["latency"]["sum-ns"] > 0
     assert buckets[0]["up-to-us"] == 10 and "up-to-us" not in buckets[-1]
     assert stats["fds-used"] == 4 <= stats["fds-allowed"]
+    assert (stats["ids-used"], stats["ids-left"]) == (3, 65536 - 3)  # two peers know the third's
     assert set(stats["refusals"].values()) == {0}
 
 
@@ -112,6 +142,8 @@ def test_refusals_are_counted_by_reason_and_told(controlled, place):
     event = control.event("CLIENT_REFUSED")
     assert event["reason"] == "policy" and event["pid"] == os.getpid()
     assert control.ask("query-stats")[0]["refusals"]["policy"] == 1
+    listener, = control.ask("query-listeners")
+    assert (listener["joins"], listener["refusals"]) == (0, 1)
 
 
 def test_clients_that_come_and_go_are_told(controlled, place):

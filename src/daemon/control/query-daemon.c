@@ -7,8 +7,10 @@
 #include "daemon/daemon.h"
 
 #include <dirent.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 int run_query_version(Daemon *daemon, json_t *arguments, json_t **result, ErrorText *error)
@@ -76,6 +78,29 @@ static json_int_t count_fds(void)
     return n;
 }
 
+/* Resident memory of this process, in bytes; 0 if the kernel does not tell.
+ * seccomp: openat read close */
+static json_int_t count_resident(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long pages = 0;
+
+    if (file && fscanf(file, "%*u %lu", &pages) != 1)
+        pages = 0;
+    if (file)
+        (void)fclose(file);
+    return (json_int_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+/* Processor time of this process, in microseconds. */
+static json_int_t count_cpu(void)
+{
+    struct timespec used = {0};
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (json_int_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
+}
+
 /* seccomp: prlimit64 getrlimit */
 int run_query_status(Daemon *daemon, json_t *arguments, json_t **result, ErrorText *error)
 {
@@ -86,11 +111,12 @@ int run_query_status(Daemon *daemon, json_t *arguments, json_t **result, ErrorTe
     (void)getrlimit(RLIMIT_NOFILE, &limit);
     for (const DaemonRegion *region = daemon->regions; region; region = region->next)
         n_clients += daemon_region_count_clients(region);
-    *result = json_pack("{s:b,s:i,s:o,s:i,s:I,s:I,s:I,s:i}", "running", true, "pid", (int)getpid(),
-                        "since", json_time(daemon->started_at), "regions", (int)daemon->n_regions,
-                        "clients", n_clients, "fds-used", count_fds(), "fds-allowed",
-                        (json_int_t)limit.rlim_cur, "control-connections",
-                        (int)daemon->control.n_sessions);
+    *result = json_pack("{s:b,s:i,s:o,s:i,s:I,s:I,s:I,s:i,s:I,s:I,s:i}", "running", true, "pid",
+                        (int)getpid(), "since", json_time(daemon->started_at), "regions",
+                        (int)daemon->n_regions, "clients", n_clients, "fds-used", count_fds(),
+                        "fds-allowed", (json_int_t)limit.rlim_cur, "control-connections",
+                        (int)daemon->control.n_sessions, "cpu-us", count_cpu(), "resident",
+                        count_resident(), "workers-killed", (int)daemon->n_killed);
     return 0;
 }
 

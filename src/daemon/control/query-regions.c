@@ -54,10 +54,11 @@ int run_query_regions(Daemon *daemon, json_t *arguments, json_t **result, ErrorT
 
 static json_t *describe_listener(const DaemonRegion *region, const IvshmemServerListenerInfo *info)
 {
-    json_t *listener = json_pack("{s:s,s:s,s:o,s:i,s:i,s:b,s:b}", "region", region->settings.name,
-                                 "name", info->name, "path", json_text(info->unix_sock_path),
-                                 "vectors", (int)info->n_vectors, "clients", (int)info->n_clients,
-                                 "read-only", info->read_only, "observers", info->observers);
+    json_t *listener = json_pack(
+        "{s:s,s:s,s:o,s:i,s:i,s:I,s:I,s:b,s:b}", "region", region->settings.name, "name",
+        info->name, "path", json_text(info->unix_sock_path), "vectors", (int)info->n_vectors,
+        "clients", (int)info->n_clients, "joins", (json_int_t)info->n_joins, "refusals",
+        (json_int_t)info->n_refusals, "read-only", info->read_only, "observers", info->observers);
 
     if (info->max_clients)
         (void)json_object_set_new(listener, "max-clients", json_integer(info->max_clients));

@@ -57,10 +57,11 @@ static json_t *describe(const DaemonRegion *region)
     IvshmemServerStats stats;
 
     ivshmem_server_stats(&region->server, &stats);
-    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:o,s:I,s:I}", "region",
+    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:o,s:I,s:I}", "region",
                      region->settings.name, "clients", present.n_clients, "observers",
                      present.n_observers, "max-clients", (json_int_t)most, "ids-left",
-                     (json_int_t)ivshmem_server_ids_left(&region->server), "joins",
+                     (json_int_t)ivshmem_server_ids_left(&region->server), "ids-used",
+                     (json_int_t)ivshmem_server_ids_used(&region->server), "joins",
                      (json_int_t)stats.n_joins, "departures", (json_int_t)stats.n_departures,
                      "refusals", refusals(&stats), "messages", (json_int_t)stats.n_messages,
                      "bytes", (json_int_t)stats.n_messages * MESSAGE_SIZE, "retries",
