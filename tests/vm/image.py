@@ -11,14 +11,13 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import tempfile
 
+from debian import run, unpack
 from serve import build_folder
 
 CLOUD_KERNEL = "linux-image-cloud-amd64"  # boots fastest
 FULL_KERNEL = "linux-image-amd64"  # knows AMD's IOMMU too
-FETCH_TIMEOUT = 300
 
 # In the order of loading.
 MODULES = [
@@ -82,13 +81,9 @@ class Image:
         """The package comes last into its place, so a fetch that was cut off is done again."""
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             scratch = pathlib.Path(scratch)
-            # apt-get's own downloader runs as another user where there is one.
-            run(["apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(self._metapackage)],
-                 cwd=scratch)
-            (package,) = scratch.glob("*.deb")
-            run(["dpkg-deb", "-x", package, scratch / "root"])
-            (kernel,) = (scratch / "root/boot").glob("vmlinuz-*")
-            (modules,) = (scratch / "root/lib/modules").glob("*/kernel")
+            unpack(_kernel_package(self._metapackage), scratch)
+            (kernel,) = (scratch / "boot").glob("vmlinuz-*")
+            (modules,) = (scratch / "lib/modules").glob("*/kernel")
             for i, module in enumerate(MODULES, 1):
                 shutil.copy(modules / module, self.folder / f"module-{i}")
             self._release.write_text(modules.parent.name, encoding="ascii")
@@ -109,16 +104,6 @@ class Image:
         new = self.initrd.with_suffix(".new")
         new.write_bytes(archive(sorted(folders), files, links))
         os.rename(new, self.initrd)
-
-
-def run(command, **more):
-    """Runs a program to its end, which must be good; gives what it has printed."""
-    done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=FETCH_TIMEOUT, check=False, **more)
-    if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed ({done.returncode}):\n{done.stdout}")
-    return done.stdout
 
 
 def _kernel_package(metapackage):
