@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "util/cli.h"
 
+#include "util/size.h"
+
 #include <assert.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -57,6 +59,17 @@ int cli_next(const CliOption *table, size_t n, const char *program, int argc, ch
     for (size_t i = 0; i < n; i++)
         if (code == LONG_ONLY + (int)i || code == table[i].letter)
             return (int)i;
+    return CLI_WRONG;
+}
+
+int cli_seconds(const char *program, const char *option, const char *value, int most)
+{
+    uint64_t seconds;
+
+    if (count_parse(value, 1, (uint64_t)most, &seconds) == 0)
+        return (int)seconds * 1000;
+    (void)fprintf(stderr, "%s: --%s '%s': not a number of seconds from 1 to %d\n", program, option,
+                  value, most);
     return CLI_WRONG;
 }
 

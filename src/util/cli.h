@@ -12,6 +12,16 @@ typedef struct CliOption {
     const char *help;
 } CliOption;
 
+/** Rows of the table that every tool has. */
+#define CLI_HELP                                                                                   \
+    {                                                                                              \
+        'h', "help", NULL, "show this and exit"                                                    \
+    }
+#define CLI_VERSION                                                                                \
+    {                                                                                              \
+        0, "version", NULL, "show the version and exit"                                            \
+    }
+
 #define CLI_MAX_OPTIONS 64 /* in a table */
 
 #define CLI_END   (-1)
@@ -26,6 +36,13 @@ typedef struct CliOption {
  */
 int cli_next(const CliOption *table, size_t n, const char *program, int argc, char **argv,
              const char **value);
+
+/**
+ * An option's value as a number of seconds from 1 to `most`, which is INT_MAX / 1000 at most.
+ *
+ * @return milliseconds, or CLI_WRONG after an error has been shown
+ */
+int cli_seconds(const char *program, const char *option, const char *value, int most);
 
 /** A line of the help for each. */
 void cli_show(const CliOption *table, size_t n);

@@ -38,8 +38,8 @@ enum {
 };
 
 static const CliOption table[] = {
-    [OPTION_HELP] = {'h', "help", NULL, "show this and exit"},
-    [OPTION_VERSION] = {0, "version", NULL, "show the version and exit"},
+    [OPTION_HELP] = CLI_HELP,
+    [OPTION_VERSION] = CLI_VERSION,
     [OPTION_VERBOSE] = {'v', "verbose", NULL, "say what happens"},
     [OPTION_SOCKET] = {'S', "socket", "PATH", "the server's Unix socket (" DEFAULT_SOCKET ")"},
     [OPTION_PORT] = {0, "port", "URI",

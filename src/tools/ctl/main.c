@@ -4,7 +4,6 @@
 
 #include "util/cleanup.h"
 #include "util/cli.h"
-#include "util/size.h"
 #include "util/standard.h"
 
 #include <getopt.h>
@@ -167,8 +166,8 @@ const unsigned n_ctl_commands = sizeof(ctl_commands) / sizeof(ctl_commands[0]);
 enum { OPTION_HELP, OPTION_VERSION, OPTION_CONTROL, OPTION_JSON, OPTION_TIMEOUT, N_OPTIONS };
 
 static const CliOption table[] = {
-    [OPTION_HELP] = {'h', "help", NULL, "show this and exit"},
-    [OPTION_VERSION] = {0, "version", NULL, "show the version and exit"},
+    [OPTION_HELP] = CLI_HELP,
+    [OPTION_VERSION] = CLI_VERSION,
     [OPTION_CONTROL] = {'c', "control", "PATH",
                         "the server's control socket (" QMP_DEFAULT_PATH ")"},
     [OPTION_JSON] = {0, "json", NULL, "show what the server says as JSON"},
@@ -215,21 +214,13 @@ static void show_help(void)
 /* False if the value is wrong, which has been shown. */
 static bool store(CtlOptions *options, int option, const char *value)
 {
-    uint64_t seconds;
-
     if (option == OPTION_CONTROL)
         options->control = value;
     if (option == OPTION_JSON)
         options->json = true;
-    if (option != OPTION_TIMEOUT)
-        return true;
-    if (count_parse(value, 1, INT_MAX / 1000, &seconds) < 0) {
-        (void)ctl_error("--timeout '%s': not a number of seconds from 1 to %d", value,
-                        INT_MAX / 1000);
-        return false;
-    }
-    options->timeout_ms = (int)seconds * 1000;
-    return true;
+    if (option == OPTION_TIMEOUT)
+        options->timeout_ms = cli_seconds(PROGRAM, "timeout", value, INT_MAX / 1000);
+    return options->timeout_ms > 0;
 }
 
 static int find_command(CtlOptions *options, int argc, char **argv)
