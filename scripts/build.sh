@@ -58,18 +58,18 @@ build_release()
 
 build_checked()
 {
-    CC=gcc configure build -Dwerror=true -Dtests=enabled && compile build
+    CC=gcc configure build -Dwerror=true -Dtests=enabled -Dexporter=enabled && compile build
 }
 
 build_clang()
 {
-    CC=clang configure build-clang -Dwerror=true -Dtests=enabled && compile build-clang
+    CC=clang configure build-clang -Dwerror=true -Dtests=enabled -Dexporter=enabled && compile build-clang
 }
 
 build_asan()
 {
     CC=gcc configure build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined \
-        -Dc_args=-fno-sanitize-recover=all -Dtests=enabled && compile build-asan
+        -Dc_args=-fno-sanitize-recover=all -Dtests=enabled -Dexporter=enabled && compile build-asan
 }
 
 # fuzz/meson.build links its programs with -fsanitize=fuzzer.

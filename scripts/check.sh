@@ -20,6 +20,7 @@ stages=(
     "daemon   daemon         build      400 pytest  build      daemon"
     "attacks  attacks        build      400 pytest  build      attacks"
     "control  control        build      300 pytest  build      control"
+    "exporter exporter       build      300 pytest  build      exporter"
     "vm       vm             build      600 pytest  build      vm"
     "bench    bench          build      320 pytest  build      bench"
     "analyze  analyze        build      300 analyze build"
@@ -29,6 +30,7 @@ stages=(
     "asan     asan-protocol  asan-build 600 pytest  build-asan protocol"
     "asan     asan-daemon    asan-build 600 pytest  build-asan daemon"
     "asan     asan-control   asan-build 600 pytest  build-asan control"
+    "asan     asan-exporter  asan-build 600 pytest  build-asan exporter"
     "fuzz     fuzz           -          600 fuzz"
     "bare     bare           -         2700 pytest  build      bare"
 )
@@ -125,6 +127,7 @@ packages=("${build_packages[@]}" "${check_packages[@]}")
 if ! (
     install_packages "${packages[@]}"
     [[ $names != *$'\n'vm$'\n'* ]] || ! is_wanted vm || prepare_guest_kernel
+    { ! is_wanted exporter && ! is_wanted asan; } || prepare_download prometheus/usr
 ); then
     echo "0 passed, 1 failed, 0 skipped"
     exit 1

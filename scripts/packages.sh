@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: MIT
 # The packages that each command needs, and how they are installed.
 
-build_packages=(gcc libc6-dev meson ninja-build pkg-config libseccomp-dev libinih-dev libjansson-dev libsystemd-dev)
+build_packages=(
+    gcc libc6-dev meson ninja-build pkg-config
+    libseccomp-dev libinih-dev libjansson-dev libmicrohttpd-dev libsystemd-dev
+)
 fuzz_packages=(clang libclang-rt-dev)
 vm_packages=(qemu-system-x86)
 bench_packages=(gnuplot-nox qemu-system-x86)
@@ -85,9 +88,15 @@ install_packages()
     rm -f "$log"
 }
 
-# The guest's kernel is no installed package: the VM tests download it from where apt's lists say,
-# once. Old lists name packages that are gone.
+# Some packages are not installed: tests download and unpack them, from where apt's lists say, once.
+# A guest's kernel is of no use here, and a Prometheus that is installed is started. Old lists name
+# packages that are gone.
+prepare_download()
+{
+    [[ -e $root/build/$1 ]] || refresh_lists >/dev/null 2>&1 || true
+}
+
 prepare_guest_kernel()
 {
-    [[ -e $root/build/vm/vmlinuz ]] || refresh_lists >/dev/null 2>&1 || true
+    prepare_download vm/vmlinuz
 }

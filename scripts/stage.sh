@@ -35,6 +35,7 @@ pytests()
     # No plug-ins but pytest's own: what this machine has installed must not matter.
     IVSHMEM_BUILD=$root/$1 IVSHMEM_SERVER=$root/$1/ivshmem-server \
         IVSHMEM_CLIENT=$root/$1/ivshmem-client IVSHMEM_CTL=$root/$1/ivshmem-ctl \
+        IVSHMEM_EXPORTER=$root/$1/ivshmem-exporter \
         PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONNOUSERSITE=1 \
         /usr/bin/python3 -m pytest -c tests/pytest.ini --rootdir tests -v -ra --color=no --tb=short \
         --junitxml "$RESULTS/pytest.junit.xml" "${select[@]}" "tests/$2" || status=$?

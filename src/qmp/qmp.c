@@ -13,7 +13,7 @@
 
 static int connect_to(Qmp *qmp)
 {
-    struct timeval limit = {qmp->timeout_ms / 1000, qmp->timeout_ms % 1000 * 1000};
+    struct timeval limit = {qmp->timeout_ms / 1000, qmp->timeout_ms % 1000 * 1000L};
     int flags = qmp->timeout_ms ? 0 : SOCK_NONBLOCK;
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     struct sockaddr_un address;

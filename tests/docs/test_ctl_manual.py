@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from serve import TREE, build_folder
 
-PROGRAMS = ["client", "ctl", "server"]
+PROGRAMS = ["client", "ctl", "exporter", "server"]
 
 
 def tell(program):
@@ -39,7 +39,7 @@ def test_manual_has_every_option_and_command():
     assert set(re.findall(r"^\.It Ic (\S+)", page, re.MULTILINE)) == commands_of("ctl")
 
 
-@pytest.mark.parametrize("program", ["client", "server"])
+@pytest.mark.parametrize("program", ["client", "exporter", "server"])
 def test_completion_has_every_option(program):
     words = words_of(program, "words")
     assert {word[2:] for word in words if word.startswith("--")} == options_of(program)

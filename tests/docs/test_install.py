@@ -70,7 +70,7 @@ def library_folder(root):
 
 
 def test_everything_is_there(root, prefix):
-    for name in ["ivshmem-server", "ivshmem-client", "ivshmem-ctl"]:
+    for name in ["ivshmem-server", "ivshmem-client", "ivshmem-ctl", "ivshmem-exporter"]:
         assert os.access(prefix / "bin" / name, os.X_OK)
         assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", output(prefix / "bin" / name, "--version"))
     assert sorted(path.name for path in (prefix / "include").iterdir()) == [h.name for h in HEADERS]
@@ -85,7 +85,7 @@ def test_nothing_else_is_there(root):
     files = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
     expected = (r"(bin/ivshmem-\w+|include/ivshmem-\w+\.h|libivshmem\.(a|pc|so[.\d]*)|man\d/ivshmem\S+\.\d"
                 r"|completions/ivshmem-\w+|lib/(udev/rules\.d/80-ivshmem\.rules|sysusers\.d/ivshmem\.conf"
-                r"|systemd/system/ivshmem-setup@\.service))")
+                r"|systemd/system/ivshmem-(setup@|exporter)\.service)|share/ivshmem/grafana/ivshmem\.json)")
     assert [name for name in files if not re.search(rf"/{expected}$", name)] == []
 
 
