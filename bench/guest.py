@@ -7,8 +7,9 @@ import sys
 TREE = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TREE / "tests/vm"), str(TREE / "tests/lib")]
 
+from agent import TIMEOUT  # noqa: E402
 from image import Image  # noqa: E402
-from machine import TIMEOUT, Vm  # noqa: E402
+from machine import Vm  # noqa: E402
 from serve import Server  # noqa: E402
 from tool import Tool  # noqa: E402
 

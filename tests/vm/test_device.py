@@ -5,8 +5,8 @@ import errno
 import os
 
 import pytest
+from agent import GuestError
 from image import FULL_KERNEL, Image
-from machine import GuestError
 
 WAIT_MS = 5000
 COMMAND = 4  # PCI command register

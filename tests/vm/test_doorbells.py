@@ -4,7 +4,7 @@
 import os
 
 import pytest
-from machine import GuestError
+from agent import GuestError
 
 N_VECTORS = 3
 SIZE = 4 << 20
