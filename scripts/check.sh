@@ -22,6 +22,7 @@ stages=(
     "control  control        build      300 pytest  build      control"
     "exporter exporter       build      300 pytest  build      exporter"
     "vm       vm             build      600 pytest  build      vm"
+    "libvirt  libvirt        build      300 pytest  build      libvirt"
     "bench    bench          build      320 pytest  build      bench"
     "analyze  analyze        build      300 analyze build"
     "clang    clang          -          300 compile clang"
@@ -112,13 +113,24 @@ for word in "${wanted[@]}"; do
     [[ $names == *$'\n'"$word"$'\n'* ]] || die "check: no stage '$word'; ./dev check --list names them"
 done
 
+# Whether we may have file systems of our own.
+can_mount()
+{
+    ((EUID == 0)) && unshare --mount mount -t tmpfs none /mnt 2>/dev/null
+}
+
 # Whether the user wants this stage.
 is_wanted()
 {
     if ((${#wanted[@]})); then
         [[ " ${wanted[*]} " == *" $1 "* ]]
+    elif [[ -n $all ]]; then
+        true
     else
-        [[ $1 != bare || -n $all ]]
+        case $1 in
+            bare) false ;;
+            libvirt) can_mount ;;
+        esac
     fi
 }
 
@@ -126,7 +138,8 @@ packages=("${build_packages[@]}" "${check_packages[@]}")
 ! is_wanted bare || packages+=("${bare_packages[@]}")
 if ! (
     install_packages "${packages[@]}"
-    [[ $names != *$'\n'vm$'\n'* ]] || ! is_wanted vm || prepare_guest_kernel
+    [[ $names != *$'\n'vm$'\n'* ]] || ! is_wanted vm || prepare_download vm/vmlinuz
+    [[ $names != *$'\n'libvirt$'\n'* ]] || ! is_wanted libvirt || prepare_download libvirt
     { ! is_wanted exporter && ! is_wanted asan; } || prepare_download prometheus/usr
 ); then
     echo "0 passed, 1 failed, 0 skipped"

@@ -88,15 +88,10 @@ install_packages()
     rm -f "$log"
 }
 
-# Some packages are not installed: tests download and unpack them, from where apt's lists say, once.
-# A guest's kernel is of no use here, and a Prometheus that is installed is started. Old lists name
-# packages that are gone.
+# Some packages are not installed: tests download and unpack them to the named place in the build
+# folder, from where apt's lists say, once. A guest's kernel is of no use here, and a Prometheus that is
+# installed is started. Old lists name packages that are gone.
 prepare_download()
 {
     [[ -e $root/build/$1 ]] || refresh_lists >/dev/null 2>&1 || true
-}
-
-prepare_guest_kernel()
-{
-    prepare_download vm/vmlinuz
 }

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a
 RELEASE = "bookworm"
 TREE = "usr/src/ivshmem"
 SOCKET = "tmp/ivshmem_socket"
-ENTER = pathlib.Path(__file__).with_name("enter.sh")
+ENTER = sources.ROOT / "tests/lib/enter.sh"
 APT = pathlib.Path("/etc/apt")
 
 
