@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 
 #define FDS_KEPT_FREE 32                   /* for what the host program opens after the start */
+#define FDS_AT_ONCE   1024                 /* that one call looks at */
 #define ACCEPT_LATER  INT64_C(100000000)   /* ns, when a connection cannot even be turned away */
 #define TELL_AGAIN    INT64_C(10000000000) /* ns, between two lines on the same */
 #define NS_PER_S      INT64_C(1000000000)
@@ -27,14 +29,23 @@ static const char *const refusals[] = {
     [IVSHMEM_SERVER_REFUSED_RESERVED] = "the client that this socket is for is connected",
 };
 
-/* How many descriptors are open. They are below one more than the highest, and mostly dense.
- * seccomp-change: fcntl prlimit64 getrlimit */
+/* How many descriptors are open, of those below a limit: poll() says which are not, a thousand at a
+ * call, and needs no /proc. seccomp-change: poll ppoll prlimit64 getrlimit */
 static unsigned count_open_fds(unsigned limit)
 {
+    struct pollfd fds[FDS_AT_ONCE];
     unsigned n = 0;
 
-    for (unsigned fd = 0; fd < limit; fd++)
-        n += fcntl((int)fd, F_GETFD) >= 0;
+    for (unsigned from = 0; from < limit; from += FDS_AT_ONCE) {
+        unsigned many = limit - from < FDS_AT_ONCE ? limit - from : FDS_AT_ONCE;
+
+        for (unsigned i = 0; i < many; i++)
+            fds[i] = (struct pollfd){.fd = (int)(from + i)};
+        if (poll(fds, many, 0) < 0)
+            return limit;
+        for (unsigned i = 0; i < many; i++)
+            n += !(fds[i].revents & POLLNVAL);
+    }
     return n;
 }
 
