@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from control import CommandError, Control
+from peer import Peer
 from serve import TREE, eventually, server_program
 
 MAX_REQUEST = 65536
@@ -176,6 +177,27 @@ def test_hundred_connections_and_one_too_many(controlled, stack, place):
         control.socket.close()
     eventually(lambda: server.n_fds() < 40, what="the connections closed")
     assert stack.enter_context(Control(server.control)).negotiate().ask("query-status")
+
+
+def answers_before(control, event):
+    """How many answers come before an event."""
+    for n in range(1000):
+        if control.receive().get("event") == event:
+            return n
+    raise AssertionError(f"no {event}")
+
+
+def test_hundred_busy_connections_do_not_hold_up_a_newcomer(controlled, place):
+    """It is served after one command, or two: not after one of each connection, let alone after all."""
+    server = controlled()
+    controls = [server.connect() for _ in range(100)]
+    server.pause()
+    for control in controls:
+        control.send(b'{"execute": "query-status"}' * 20)
+    with Peer(place.socket, 1) as newcomer:
+        server.resume()
+        assert sum(answers_before(control, "CLIENT_CONNECTED") for control in controls) <= 2
+        newcomer.setup()
 
 
 def test_one_that_hangs_up_in_the_middle(controlled):
