@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst]
+ * bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst | REGIONS IDLE]
  *
  * What it costs the server to bring clients up one after the other, and what the same messages cost
  * a bare loop. Both are there at the same time and take turns: one client here, one client there.
  * For each round it prints a line with the CPU time of both (user and system, ns). With `burst` it
- * compares the server with itself: all clients connect at once, or one by one.
+ * compares the server with itself: all clients connect at once, or one by one. With REGIONS there
+ * is a third side, which takes turns too: a server with so many regions, of which all but the one
+ * that is brought up have IDLE clients. Both servers have a configuration then.
  *
  * The messages: each newcomer gets the version, its ID, the memory, every peer's vectors and its
  * own; everybody who is there gets the newcomer's vectors. Both sides send them to the same reader
@@ -18,6 +20,7 @@
  * has been told what, and not waiting for anybody who does not read.
  */
 #include "common.h"
+#include "crowd.h"
 #include "reader.h"
 #include "send.h"
 #include "server.h"
@@ -35,6 +38,7 @@
 typedef struct Plan {
     const char *program;
     unsigned n_clients, n_vectors;
+    unsigned n_regions, n_idle; /* 0: a server without a configuration */
 } Plan;
 
 /* The server or the floor, with its clients. */
@@ -44,6 +48,7 @@ typedef struct Side {
     int *socks;
     Reader reader;
     int64_t used; /* CPU time before the first client */
+    pid_t crowd;  /* the clients of the other regions; 0: none */
 } Side;
 
 static void expect(Reader *reader, const Plan *plan, unsigned n_clients)
@@ -157,6 +162,18 @@ static Side *start_server(const Plan *plan)
     return side;
 }
 
+static Side *start_regions(const Plan *plan, unsigned n_others)
+{
+    Side *side = new_side(plan);
+
+    (void)bench_server_start_regions(&side->server, plan->program, plan->n_vectors, plan->n_clients,
+                                     n_others, plan->n_idle);
+    if (n_others)
+        side->crowd = crowd_start(&side->server, plan->n_idle, plan->n_vectors);
+    side->used = cpu_ns(bench_worker(side->server.pid));
+    return side;
+}
+
 static Side *start_floor(const Plan *plan)
 {
     Side *side = new_side(plan);
@@ -204,6 +221,7 @@ static int64_t stop(Side *side, const Plan *plan)
 {
     int64_t used = cpu_ns_settled(bench_worker(side->server.pid)) - side->used;
 
+    stop_child(side->crowd);
     if (side->control >= 0)
         stop_child(side->server.pid);
     else
@@ -224,22 +242,43 @@ static void print(const Plan *plan, int64_t server, const char *other, int64_t u
 }
 
 /* One client at a time, to each side in turn; who begins changes. */
+static void take_turns(const Plan *plan, Side *const *sides, unsigned n_sides)
+{
+    for (unsigned i = 0; i < plan->n_clients; i++) {
+        for (unsigned turn = 0; turn < n_sides; turn++) {
+            Side *side = sides[(i + turn) % n_sides];
+
+            come(side, i);
+            expect(&side->reader, plan, i + 1);
+        }
+    }
+}
+
 static void measure(const Plan *plan)
 {
     Side *sides[2] = {start_floor(plan), NULL};
     int64_t floor;
 
     sides[1] = start_server(plan);
-    for (unsigned i = 0; i < plan->n_clients; i++) {
-        for (unsigned turn = 0; turn < 2; turn++) {
-            Side *side = sides[(i + turn) % 2];
-
-            come(side, i);
-            expect(&side->reader, plan, i + 1);
-        }
-    }
+    take_turns(plan, sides, 2);
     floor = stop(sides[0], plan);
     print(plan, stop(sides[1], plan), "floor", floor);
+}
+
+/* The many are started first: their crowd would slow the others' first clients down. */
+static void measure_regions(const Plan *plan)
+{
+    Side *sides[3] = {start_regions(plan, plan->n_regions - 1), NULL, NULL};
+    int64_t many, one;
+
+    sides[1] = start_floor(plan);
+    sides[2] = start_regions(plan, 0);
+    take_turns(plan, sides, 3);
+    many = stop(sides[0], plan);
+    one = stop(sides[2], plan);
+    (void)printf("{\"many\": %" PRId64 ", \"server\": %" PRId64 ", \"floor\": %" PRId64 "}\n", many,
+                 one, stop(sides[1], plan));
+    (void)fflush(stdout);
 }
 
 static int64_t measure_server(const Plan *plan, bool burst)
@@ -257,19 +296,25 @@ static int64_t measure_server(const Plan *plan, bool burst)
 
 int main(int argc, char **argv)
 {
-    Plan plan;
+    Plan plan = {.n_regions = 0};
     unsigned n_rounds;
     bool burst = argc == 6 && strcmp(argv[5], "burst") == 0;
 
-    if (argc != 5 && !burst)
-        die("usage: bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst]");
+    if (argc != 5 && argc != 7 && !burst)
+        die("usage: bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst | REGIONS IDLE]");
     plan.program = argv[1];
     plan.n_clients = (unsigned)argument(argv[2], 1, 65536);
     plan.n_vectors = (unsigned)argument(argv[3], 1, 2048);
     n_rounds = (unsigned)argument(argv[4], 1, 1000);
+    if (argc == 7) {
+        plan.n_regions = (unsigned)argument(argv[5], 1, BENCH_MAX_REGIONS);
+        plan.n_idle = (unsigned)argument(argv[6], 1, 1000);
+    }
     raise_fd_limit();
     for (unsigned i = 0; i < n_rounds; i++) {
-        if (burst) {
+        if (plan.n_regions) {
+            measure_regions(&plan);
+        } else if (burst) {
             int64_t at_once = measure_server(&plan, true);
 
             print(&plan, at_once, "one_by_one", measure_server(&plan, false));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-latency SERVER CLIENTS SILENT VECTORS LOADED SAMPLES ROUNDS
+ * bench-latency SERVER CLIENTS SILENT VECTORS LOADED SAMPLES ROUNDS [REGIONS IDLE]
  *
  * How long a newcomer waits from connect() to the memory (the third message), with CLIENTS others
  * connected, SILENT of which never read. If LOADED is 1, another newcomer comes or goes every 5 ms,
@@ -12,11 +12,15 @@
  * VECTORS messages each, round and round, as fast as they read. So the machine is as busy, and a
  * newcomer never waits for fan-out.
  *
- * The clients of both are read by processes with the same loop, which let the kernel drop the
+ * With REGIONS there is a third side: a server with so many regions, of which all but the one that
+ * is measured have IDLE clients. Both servers have a configuration then.
+ *
+ * The clients of all are read by processes with the same loop, which let the kernel drop the
  * descriptors: reading costs more than sending, and the senders are to be what is busy.
  */
 #include "accept-floor.h"
 #include "common.h"
+#include "crowd.h"
 #include "reader.h"
 #include "send.h"
 #include "server.h"
@@ -36,7 +40,15 @@ typedef struct Plan {
     const char *program;
     unsigned n_clients, n_silent, n_vectors, n_samples;
     bool loaded;
+    unsigned n_regions, n_idle; /* 0: a server without a configuration */
 } Plan;
+
+typedef struct Side {
+    const char *name;
+    BenchServer server;
+    pid_t clients, crowd;
+    double busy; /* the part of the time in which the server ran */
+} Side;
 
 static int compare(const void *left, const void *right)
 {
@@ -185,32 +197,35 @@ static void measure_floor(const Plan *plan, int64_t *samples, unsigned n_samples
     free(ours);
 }
 
-static void measure_server(const Plan *plan, const BenchServer *server, int64_t *samples,
-                           unsigned n_samples, double *busy)
+static void measure_server(const Plan *plan, Side *side, int64_t *samples, unsigned n_samples)
 {
-    int64_t used = cpu_ns_settled(bench_worker(server->pid)), began = now_ns();
+    pid_t worker = bench_worker(side->server.pid);
+    int64_t used = cpu_ns_settled(worker), began = now_ns();
 
-    sample(plan, server->path, samples, n_samples);
-    *busy = (double)(cpu_ns(bench_worker(server->pid)) - used) / (double)(now_ns() - began);
+    sample(plan, side->server.path, samples, n_samples);
+    side->busy = (double)(cpu_ns(worker) - used) / (double)(now_ns() - began);
 }
 
-/* One round: server and floor by turns, a phase each. */
-static void measure(const Plan *plan, const BenchServer *server, int64_t *samples)
+/* One round: servers and floor by turns, a phase each. Only one of the servers is busy at a time.
+ */
+static void measure(const Plan *plan, Side *sides, unsigned n_sides, int64_t *samples)
 {
-    int64_t *floors = samples + plan->n_samples;
-    double busy = 0;
+    int64_t *floors = samples + (size_t)n_sides * plan->n_samples;
 
     for (unsigned done = 0; done < plan->n_samples; done += PHASE) {
         unsigned n = plan->n_samples - done < PHASE ? plan->n_samples - done : PHASE;
 
-        measure_server(plan, server, samples + done, n, &busy);
+        for (unsigned i = 0; i < n_sides; i++)
+            measure_server(plan, &sides[i], samples + (size_t)i * plan->n_samples + done, n);
         measure_floor(plan, floors + done, n);
     }
     (void)printf("{");
-    print_percentiles("server", samples, plan->n_samples);
-    (void)printf(", ");
+    for (unsigned i = 0; i < n_sides; i++) {
+        print_percentiles(sides[i].name, samples + (size_t)i * plan->n_samples, plan->n_samples);
+        (void)printf(", ");
+    }
     print_percentiles("floor", floors, plan->n_samples);
-    (void)printf(", \"busy\": %.3f}\n", busy);
+    (void)printf(", \"busy\": %.3f}\n", sides[0].busy);
     (void)fflush(stdout);
 }
 
@@ -234,31 +249,57 @@ static pid_t start_clients(const Plan *plan, const BenchServer *server)
     return reader;
 }
 
+static void start(Side *side, const char *name, const Plan *plan, unsigned n_others)
+{
+    *side = (Side){.name = name};
+    if (plan->n_regions)
+        (void)bench_server_start_regions(&side->server, plan->program, plan->n_vectors,
+                                         plan->n_clients + 2 * N_STAYING, n_others, plan->n_idle);
+    else
+        bench_server_start(&side->server, plan->program, plan->n_vectors, 0);
+    if (n_others)
+        side->crowd = crowd_start(&side->server, plan->n_idle, plan->n_vectors);
+    side->clients = start_clients(plan, &side->server);
+}
+
+static void stop(Side *side)
+{
+    stop_child(side->clients);
+    stop_child(side->crowd);
+    bench_server_stop(&side->server);
+}
+
 int main(int argc, char **argv)
 {
-    Plan plan;
-    BenchServer server;
-    pid_t clients;
+    Plan plan = {.n_regions = 0};
+    Side sides[2];
+    unsigned n_sides = argc == 10 ? 2 : 1;
     int64_t *samples;
 
-    if (argc != 8)
-        die("usage: bench-latency SERVER CLIENTS SILENT VECTORS LOADED SAMPLES ROUNDS");
+    if (argc != 8 && argc != 10)
+        die("usage: bench-latency SERVER CLIENTS SILENT VECTORS LOADED SAMPLES ROUNDS [REGIONS "
+            "IDLE]");
     plan.program = argv[1];
     plan.n_clients = (unsigned)argument(argv[2], 0, 65536);
     plan.n_silent = (unsigned)argument(argv[3], 0, plan.n_clients);
     plan.n_vectors = (unsigned)argument(argv[4], 1, SEND_BATCH);
     plan.loaded = argument(argv[5], 0, 1) == 1;
     plan.n_samples = (unsigned)argument(argv[6], 1, 1000000);
-    samples = calloc(2 * (size_t)plan.n_samples, sizeof(*samples));
+    if (argc == 10) {
+        plan.n_regions = (unsigned)argument(argv[8], 1, BENCH_MAX_REGIONS);
+        plan.n_idle = (unsigned)argument(argv[9], 1, 1000);
+    }
+    samples = calloc((1 + (size_t)n_sides) * plan.n_samples, sizeof(*samples));
     if (!samples)
         die("calloc");
     raise_fd_limit();
-    bench_server_start(&server, plan.program, plan.n_vectors, 0);
-    clients = start_clients(&plan, &server);
+    start(&sides[0], "server", &plan, 0);
+    if (n_sides == 2)
+        start(&sides[1], "many", &plan, plan.n_regions - 1);
     for (int64_t left = argument(argv[7], 1, 1000); left > 0; left--)
-        measure(&plan, &server, samples);
-    stop_child(clients);
-    bench_server_stop(&server);
+        measure(&plan, sides, n_sides, samples);
+    for (unsigned i = 0; i < n_sides; i++)
+        stop(&sides[i]);
     free(samples);
     return EXIT_SUCCESS;
 }

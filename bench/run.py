@@ -183,6 +183,35 @@ def churn(quick):
     ], done
 
 
+def regions(quick):
+    """start of a hundred regions, idle and busy: the same costs as with one"""
+    n, each, seconds, starts = (20, 5, 1, 2) if quick else (100, 10, 10, 9)
+    clients, rounds = (20, 2) if quick else (200, 7)
+    samples, turns = (20, 1) if quick else (500, 5)
+    *started, rest = program("regions", SERVER, n, each, seconds, starts)
+    brought = program("bringup", SERVER, clients, 8, rounds, n, each)
+    waited = program("latency", SERVER, clients, clients // 10, 8, 1, samples, turns, n, each)
+    start = statistics.median(r["start"] for r in started) / 1e9
+    rows = [
+        row(f"start of {n} regions", "s", start, "<= 1", holds=start <= 1),
+        row("CPU time of that", "ms CPU", statistics.median(r["cpu"] for r in started) / 1e6),
+        row(f"wake-ups in {seconds} s with {n} x {each} clients", "wake-ups", rest["wakeups"], "0",
+            holds=rest["wakeups"] == 0),
+    ]
+    for many, side in ((1, "server"), (n, "many")):
+        rows.append(compare(f"bring up {clients} x 8 in one of {many}", brought,
+                            lambda r, side=side: r[side], floor, 1.15))
+    rows.append(compare(f"the same, one of {n} over the only one", brought, lambda r: r["many"],
+                        server, 1.05))
+    for many, side in ((1, "server"), (n, "many")):
+        rows.append(compare(f"connect to memory, {clients} x 8 busy, in one of {many}, p99", waited,
+                            lambda r, side=side: r[side]["p99"], lambda r: r["floor"]["p99"], 3, "us",
+                            1e-3))
+    rows.append(compare(f"the same, one of {n} over the only one", waited, lambda r: r["many"]["p99"],
+                        lambda r: r["server"]["p99"], None, "us", 1e-3))
+    return rows, {"start": started, "idle": rest, "bringup": brought, "latency": waited}
+
+
 def doorbell(quick):
     """ringing a doorbell by the client library and through a port, over write()"""
     if not (BUILD / "bench" / "bench-doorbell").exists():
@@ -233,7 +262,7 @@ def guest(quick):
 
 
 BENCHMARKS = {f.__name__: f for f in
-              (bringup, burst, latency, capacity, memory, idle, churn, doorbell,
+              (bringup, burst, latency, capacity, memory, idle, churn, regions, doorbell,
                roundtrip, guest)}
 
 

@@ -3,6 +3,7 @@
 
 #include "common.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define ROOM        1 /* that a region is full is no news, but it would be said */
 #define START_BOUND (20 * NS_PER_S)
 
 int bench_connect(const char *path)
@@ -45,15 +47,23 @@ void bench_server_make_folder(BenchServer *server)
     (void)snprintf(server->path, sizeof(server->path), "%s/socket", server->folder);
 }
 
+/* What a server prints is of no interest. Gives a descriptor for more of that. */
+static int silence(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+        die("/dev/null");
+    return null;
+}
+
 static void run(const BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit)
 {
     char vectors[16];
     struct rlimit fds = {limit, limit};
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int null = silence();
 
     (void)snprintf(vectors, sizeof(vectors), "%u", n_vectors);
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
-        die("/dev/null");
     /* That the limit on clients is reached is no news to a benchmark that reaches it. */
     if (limit && (setrlimit(RLIMIT_NOFILE, &fds) < 0 || dup2(null, STDERR_FILENO) < 0))
         die("setrlimit");
@@ -78,7 +88,7 @@ pid_t bench_worker(pid_t server)
     return (pid_t)worker;
 }
 
-static void wait_until_served(const BenchServer *server, const char *program)
+static int connect_when_served(const BenchServer *server, const char *program)
 {
     int64_t deadline = now_ns() + START_BOUND;
     int sock;
@@ -89,8 +99,7 @@ static void wait_until_served(const BenchServer *server, const char *program)
             die("%s does not serve", program);
         sleep_until(now_ns() + NS_PER_S / 500);
     }
-    (void)close(sock);
-    (void)cpu_ns_settled(bench_worker(server->pid));
+    return sock;
 }
 
 void bench_server_start(BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit)
@@ -99,19 +108,90 @@ void bench_server_start(BenchServer *server, const char *program, unsigned n_vec
     server->pid = start_child();
     if (server->pid == 0)
         run(server, program, n_vectors, limit);
-    wait_until_served(server, program);
+    (void)close(connect_when_served(server, program));
+    (void)cpu_ns_settled(bench_worker(server->pid));
+}
+
+void bench_server_other(const BenchServer *server, unsigned other, char path[static 96])
+{
+    (void)snprintf(path, 96, "%s/other-%u", server->folder, other);
+}
+
+static void write_region(const BenchServer *server, const char *name, const char *path,
+                         unsigned n_vectors, unsigned max_clients)
+{
+    char conf[128];
+    FILE *file;
+
+    (void)snprintf(conf, sizeof(conf), "%s/%s.conf", server->folder, name);
+    file = fopen(conf, "we");
+    if (!file)
+        die("%s", conf);
+    (void)fprintf(file,
+                  "[region]\nsize = 1M\nvectors = %u\nmax-clients = %u\n"
+                  "[listener clients]\nsocket = %s\n",
+                  n_vectors, max_clients, path);
+    if (fclose(file) != 0)
+        die("%s", conf);
+}
+
+static void run_regions(const BenchServer *server, const char *program)
+{
+    char config[96], control[96];
+
+    (void)snprintf(config, sizeof(config), "--config=%s", server->folder);
+    (void)snprintf(control, sizeof(control), "--control=%s/control", server->folder);
+    (void)silence();
+    (void)execl(program, program, "-F", config, control, (char *)NULL);
+    die("%s", program);
+}
+
+int64_t bench_server_start_regions(BenchServer *server, const char *program, unsigned n_vectors,
+                                   unsigned max_clients, unsigned n_others, unsigned others_clients)
+{
+    char path[96], name[32];
+    int64_t began, version;
+    int sock;
+
+    bench_server_make_folder(server);
+    server->n_others = n_others;
+    for (unsigned i = 0; i < n_others; i++) {
+        bench_server_other(server, i, path);
+        (void)snprintf(name, sizeof(name), "other-%u", i);
+        write_region(server, name, path, n_vectors, others_clients + ROOM);
+    }
+    write_region(server, "z", server->path, n_vectors, max_clients + ROOM); /* it is read last */
+    began = now_ns();
+    server->pid = start_child();
+    if (server->pid == 0)
+        run_regions(server, program);
+    sock = connect_when_served(server, program);
+    if (read(sock, &version, sizeof(version)) != sizeof(version))
+        die("%s does not serve", program);
+    began = now_ns() - began;
+    (void)close(sock);
+    (void)cpu_ns_settled(bench_worker(server->pid));
+    return began;
+}
+
+/* What is left there are files only. */
+static void remove_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder)))
+        (void)unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder)
+        (void)closedir(folder);
+    (void)rmdir(path);
 }
 
 void bench_server_stop(BenchServer *server)
 {
-    char lock[sizeof(server->path) + 8];
-
     /* A server that is killed leaves its worker behind, which goes on serving. */
     if (server->pid > 0 && (kill(server->pid, SIGTERM) < 0 || waitpid(server->pid, NULL, 0) < 0))
         die("the server does not end");
-    (void)snprintf(lock, sizeof(lock), "%s.lock", server->path);
-    (void)unlink(server->path);
-    (void)unlink(lock);
-    (void)rmdir(server->folder);
+    remove_folder(server->folder);
     *server = (BenchServer){0};
 }

@@ -2,13 +2,17 @@
 /* The server that is measured: a program with the drop-in command line, in a folder of its own. */
 #pragma once
 
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
+
+#define BENCH_MAX_REGIONS 1000
 
 typedef struct BenchServer {
     char folder[64];
     char path[96]; /* its socket */
     pid_t pid;
+    unsigned n_others; /* regions beside the one that is measured */
 } BenchServer;
 
 /**
@@ -17,6 +21,20 @@ typedef struct BenchServer {
  * @param limit  its RLIMIT_NOFILE; 0: as ours
  */
 void bench_server_start(BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit);
+
+/**
+ * Starts one with a configuration: the region that is measured and others, each with the same
+ * vectors.
+ *
+ * @param max_clients  at once in the one that is measured; `others_clients` in each of the others
+ * @return ns until the first message of the region that is opened last has come
+ */
+int64_t bench_server_start_regions(BenchServer *server, const char *program, unsigned n_vectors,
+                                   unsigned max_clients, unsigned n_others,
+                                   unsigned others_clients);
+
+/** The socket of another region, 0 to n_others - 1. */
+void bench_server_other(const BenchServer *server, unsigned other, char path[static 96]);
 
 /** Who serves in a server's process: its worker, or, without one, itself. */
 pid_t bench_worker(pid_t server);
