@@ -18,7 +18,7 @@
 
 int main(int argc, char **argv)
 {
-    BenchServer server;
+    BenchServer server = {.pid = 0};
     unsigned n_regions, n_clients, n_rounds;
     int64_t seconds, before;
     pid_t crowd;
