@@ -31,7 +31,7 @@ typedef struct Daemon {
     int predecessor_fd;  /* to the process that this one takes over from (succession.h); -1: none */
     int successor_fd;    /* to the one that takes over from this one, which must only wait; -1 */
     bool has_left;       /* another process has taken over: nothing is to be closed or removed */
-    unsigned n_killed;       /* workers before this one */
+    unsigned n_killed;   /* workers before this one */
     LoopHandler signals;
     Control control; /* if it is open */
     int status;      /* why the loop has ended: 0 or a negative errno */
