@@ -117,40 +117,62 @@ static void begin_section(Reading *reading, char *line)
                 name);
 }
 
-/* Reads a whole line, of which inih gets at most what it can take. */
-static bool get_line(Reading *reading, char *line, size_t size)
+/* Reads a whole line, of which inih gets at most what it can take. Of one that it cannot take, it
+ * gets nothing. */
+static bool get_line(Reading *reading, char line[static CONFIG_MAX_LINE + 1])
 {
-    size_t length;
-    bool too_long = false;
+    bool has_zero = false;
+    size_t length = 0;
     int c;
 
-    if (!fgets(line, (int)size, reading->file))
+    while ((c = getc(reading->file)) != EOF && c != '\n') {
+        if (length < CONFIG_MAX_LINE)
+            line[length] = (char)c;
+        length++;
+        has_zero |= c == '\0';
+    }
+    if (c == EOF && length == 0)
         return false;
     reading->line++;
-    length = strlen(line);
-    if (length && line[length - 1] != '\n')
-        while ((c = getc(reading->file)) != EOF && c != '\n')
-            too_long = true;
-    if (too_long) {
+    line[length <= CONFIG_MAX_LINE ? length : 0] = '\0';
+    if (length > CONFIG_MAX_LINE)
         problem(reading, "the line has more than %d bytes", CONFIG_MAX_LINE);
-        strcpy(line, "\n");
-    }
+    else if (has_zero)
+        problem(reading, "the line has a zero byte");
+    if (has_zero)
+        line[0] = '\0';
     return true;
+}
+
+/* Whether inih finds a key: what follows a semicolon after a space is a comment for it. */
+static bool is_key(const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        if (*c == '=' || *c == ':')
+            return true;
+        if (*c == ';' && c > text && isspace((unsigned char)c[-1]))
+            return false;
+    }
+    return false;
 }
 
 /* inih's source of lines. It gets keys and nothing else that could be wrong. */
 static char *give_line(char *out, int size, void *stream)
 {
     Reading *reading = stream;
-    char line[CONFIG_MAX_LINE + 2], nothing[] = "", *text;
+    char line[CONFIG_MAX_LINE + 1], nothing[] = "", *text;
 
-    if (reading->line >= MAX_FILE_LINES || !get_line(reading, line, sizeof(line)))
+    if (!get_line(reading, line))
         return NULL;
+    if (reading->line > MAX_FILE_LINES) {
+        problem(reading, "the file has more than %d lines", MAX_FILE_LINES);
+        return NULL;
+    }
     text = strip(line);
     if (*text == '[') {
         begin_section(reading, text);
         text = nothing;
-    } else if (!is_comment(text) && !strpbrk(text, "=:")) {
+    } else if (!is_comment(text) && !is_key(text)) {
         problem(reading, "neither a section nor KEY = VALUE");
         text = nothing;
     }
@@ -209,7 +231,8 @@ void config_file_read(const char *path, RegionSettings *settings, Problems *prob
     }
     if (fstat(fileno(reading.file), &found) == 0 && S_ISDIR(found.st_mode))
         problems_add(problems, "%s: is a folder", path);
-    else if (ini_parse_stream(give_line, &reading, handle_key, &reading) != 0)
+    else if (ini_parse_stream(give_line, &reading, handle_key, &reading) != 0 ||
+             ferror(reading.file))
         problems_add(problems, "%s: cannot be read", path);
     else if (!reading.has_region && !reading.has_wrong_section)
         problems_add(problems, "%s: there is no section [region]", path);

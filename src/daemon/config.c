@@ -12,7 +12,20 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SUFFIX ".conf"
+#define SUFFIX     ".conf"
+#define PLACE_SIZE (PATH_MAX + 128)
+
+/* Where a listener stands, for a problem. The one for observers may stand in no line. */
+static const char *name_place(const ListenerSettings *listener, const char *where,
+                              char place[static PLACE_SIZE])
+{
+    int n = snprintf(place, PLACE_SIZE, "%s", where);
+
+    if (listener->line)
+        n += snprintf(place + n, PLACE_SIZE - (size_t)n, ":%u", listener->line);
+    (void)snprintf(place + n, PLACE_SIZE - (size_t)n, ": listener %s", listener->name);
+    return place;
+}
 
 static void finish_owner(ListenerSettings *listener, const ConfigContext *context)
 {
@@ -93,7 +106,7 @@ static void add_observers(RegionSettings *settings, const ConfigContext *context
 void config_finish_region(RegionSettings *settings, const ConfigContext *context, const char *where,
                           Problems *problems)
 {
-    char place[PATH_MAX + 128];
+    char place[PLACE_SIZE];
 
     settings->config.memory_uid = context->run_uid;
     if (!*settings->memory_path) {
@@ -104,8 +117,7 @@ void config_finish_region(RegionSettings *settings, const ConfigContext *context
     for (unsigned i = 0; i < settings->n_listeners; i++) {
         ListenerSettings *listener = &settings->listeners[i];
 
-        (void)snprintf(place, sizeof(place), "%s:%u: listener %s", where, listener->line,
-                       listener->name);
+        (void)name_place(listener, where, place);
         config_finish_listener(listener, settings, context, place, problems);
         for (unsigned j = 0; j < i; j++)
             if (listener->config.reserved_id >= 0 &&
@@ -222,16 +234,16 @@ static void check_paths(Config *config, const ConfigContext *context)
     qsort(places, n, sizeof(*places), compare_paths);
     for (size_t i = 0; i < n; i++) {
         const Place *place = &places[i];
+        char where[PLACE_SIZE];
 
+        (void)name_place(place->listener, place->region->file, where);
         if (strcmp(place->listener->path, context->control_path) == 0)
-            problems_add(&config->problems, "%s:%u: listener %s: %s is the control socket's path",
-                         place->region->file, place->listener->line, place->listener->name,
+            problems_add(&config->problems, "%s: %s is the control socket's path", where,
                          place->listener->path);
         if (i && compare_paths(place, place - 1) == 0)
-            problems_add(&config->problems,
-                         "%s:%u: listener %s: %s is the path of listener %s of region %s, too",
-                         place->region->file, place->listener->line, place->listener->name,
-                         place->listener->path, place[-1].listener->name, place[-1].region->name);
+            problems_add(&config->problems, "%s: %s is the path of listener %s of region %s, too",
+                         where, place->listener->path, place[-1].listener->name,
+                         place[-1].region->name);
     }
 }
 
