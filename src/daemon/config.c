@@ -273,6 +273,8 @@ void config_read(Config *config, const char *path, const ConfigContext *context)
         read_folder(config, path, context);
     else
         read_region(config, path, context);
+    for (unsigned i = 0; i < config->n_regions; i++)
+        region_settings_link(&config->regions[i]); /* the last that was added moved all others */
     check_paths(config, context);
     check_memories(config);
 }
