@@ -15,7 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define MAX_FILE_LINES 100000
+#define MAX_FILE_LINES  100000
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 typedef struct Reading {
     const char *path;
@@ -168,7 +169,10 @@ static char *give_line(char *out, int size, void *stream)
         problem(reading, "the file has more than %d lines", MAX_FILE_LINES);
         return NULL;
     }
-    text = strip(line);
+    text = line;
+    while (reading->line == 1 && strncmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+        text += strlen(BYTE_ORDER_MARK); /* inih would, and find what we have not seen */
+    text = strip(text);
     if (*text == '[') {
         begin_section(reading, text);
         text = nothing;

@@ -117,6 +117,7 @@ WRONG = [
     ("[region]\nsize=1M\0\nvectors=2", "2: the line has a zero byte"),
     ("[region]\n\0\n", "2: the line has a zero byte"),
     ("[region]\nsize ;=1M", "2: neither a section nor KEY = VALUE"),
+    ("\ufeff[region = 1", "1: a section is [region] or [listener NAME], alone on its line"),
     ("[region]" + "\n" * 100001, "100001: the file has more than 100000 lines"),
     # keys of a listener
     ("[region]\n[listener a]", "2: listener a: socket or libvirt-name is missing"),
