@@ -56,25 +56,31 @@ void loop_retire(Loop *loop, LoopHandler *handler)
     loop->retired = handler;
 }
 
-int loop_run(Loop *loop)
+int loop_turn(Loop *loop, int timeout_ms)
 {
     struct epoll_event events[EVENTS_MAX];
+    int n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, timeout_ms);
 
-    while (!loop->stopped) {
-        int n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, -1);
+    if (n < 0 && errno != EINTR)
+        return -errno;
+    loop->turn++;
+    for (int i = 0; i < n; i++) {
+        LoopHandler *handler = events[i].data.ptr;
 
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        loop->turn++;
-        for (int i = 0; i < n; i++) {
-            LoopHandler *handler = events[i].data.ptr;
-
-            if (!handler->retired)
-                handler->ready(handler->owner, events[i].events);
-        }
-        destroy_retired(loop);
+        if (!handler->retired)
+            handler->ready(handler->owner, events[i].events);
     }
+    destroy_retired(loop);
     return 0;
+}
+
+int loop_run(Loop *loop)
+{
+    int r = 0;
+
+    while (r == 0 && !loop->stopped)
+        r = loop_turn(loop, -1);
+    return r;
 }
 
 void loop_stop(Loop *loop)

@@ -200,6 +200,20 @@ def test_hundred_busy_connections_do_not_hold_up_a_newcomer(controlled, place):
         newcomer.setup()
 
 
+@pytest.mark.parametrize("rest", [b"", b"\n", b" {", b"junk"], ids=repr)
+def test_one_that_ends_its_side_is_answered_first(controlled, rest):
+    """As a shell does it: printf COMMANDS | socat - UNIX-CONNECT:control"""
+    server = controlled()
+    control = server.connect()
+    control.send(b'{"execute": "query-version"}' * 50 + rest)
+    control.socket.shutdown(socket.SHUT_WR)
+    assert all("return" in control.answer() for _ in range(50))
+    if rest == b"junk":
+        assert "Invalid JSON" in control.answer()["error"]["desc"]
+    assert control.receive() is None
+    eventually(lambda: server.connect().ask("query-status")["control-connections"] <= 2)
+
+
 def test_one_that_hangs_up_in_the_middle(controlled):
     server = controlled()
     for _ in range(3):

@@ -19,14 +19,19 @@ static size_t unread(const Session *session)
     return session->out_used - session->out_sent;
 }
 
+/* Whether the next command may be done. */
+static bool may_take(const Session *session)
+{
+    return unread(session) < SESSION_MAX_UNREAD && !session->is_closing;
+}
+
 /* What is waited for follows from the state. A command that is in the buffer already is done when
  * the socket can be written to, which it is or the answer would not get out anyhow. */
 static void watch(Session *session)
 {
-    bool may_read = unread(session) < SESSION_MAX_UNREAD && !session->is_closing;
     uint32_t events = 0;
 
-    if (may_read)
+    if (may_take(session) && !session->has_ended)
         events |= EPOLLIN;
     if (unread(session) || (session->in_used && !session->framer.scanned))
         events |= EPOLLOUT;
@@ -143,6 +148,8 @@ static void take_command(Session *session)
         put_json(session, json_error("GenericError", "the command has more than 65536 bytes"));
         session->is_closing = true;
     }
+    if (session->has_ended && (kind == FRAME_NONE || !session->in_used))
+        session->is_closing = true;
     if (!session->in_used) {
         free(session->in);
         session->in = NULL;
@@ -151,7 +158,8 @@ static void take_command(Session *session)
     }
 }
 
-/* Reads what there is, up to a bound. False at the end of the connection. */
+/* Reads what there is, up to a bound. Who has shut down his sending side still gets his answers.
+ * False if the connection is broken. */
 static bool read_some(Session *session)
 {
     ssize_t n;
@@ -167,7 +175,8 @@ static bool read_some(Session *session)
     n = recv(session->handler.fd, session->in + session->in_used, READ_SIZE, MSG_DONTWAIT);
     if (n > 0)
         session->in_used += (size_t)n;
-    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+    session->has_ended = n == 0;
+    return n >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
 /* The answer to the command is out: what follows is another protocol (succession.h). */
@@ -183,7 +192,6 @@ static void hand_over(Session *session)
 static void ready(void *owner, uint32_t events)
 {
     Session *session = owner;
-    bool may_read = unread(session) < SESSION_MAX_UNREAD && !session->is_closing;
 
     /* One command in a turn of all sessions together: the regions come first, and whoever is left
      * out now is ready in the next turn, too. */
@@ -197,7 +205,7 @@ static void ready(void *owner, uint32_t events)
         session_close(session);
         return;
     }
-    if (may_read && session->in_used)
+    if (may_take(session) && (session->in_used || session->has_ended))
         take_command(session);
     if (!session->handler.retired)
         flush(session);

@@ -36,6 +36,7 @@ struct Session {
     unsigned n_dropped; /* events, since the last that fitted */
     bool may_change;    /* it is root's or our user's: not only queries */
     bool is_negotiated; /* commands are taken, events are sent */
+    bool has_ended;     /* nothing more will come: what is there is answered */
     bool is_closing;    /* once everything is sent */
     pid_t pid;
     uid_t uid;
