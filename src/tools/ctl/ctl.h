@@ -52,6 +52,9 @@ struct CtlCommand {
 extern const CtlCommand ctl_commands[];
 extern const unsigned n_ctl_commands;
 
+/** Does the command of the options. Gives the exit status; errors have been shown. */
+int ctl_run(Qmp *qmp, const CtlOptions *options);
+
 /** Shows an error on standard error, in one line. Gives the exit status for it. */
 __attribute__((format(printf, 1, 2))) int ctl_error(const char *format, ...);
 

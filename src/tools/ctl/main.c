@@ -12,157 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const Column region_columns[] = {
-    {"name", "REGION", SHOW_PLAIN},
-    {"size", "SIZE", SHOW_SIZE},
-    {"memory", "MEMORY", SHOW_PLAIN},
-    {"vectors", "VECTORS", SHOW_PLAIN},
-    {"listeners", "LISTENERS", SHOW_PLAIN},
-    {"clients", "CLIENTS", SHOW_PLAIN},
-    {"max-clients", "MAX", SHOW_PLAIN},
-    {"ids-left", "IDS LEFT", SHOW_PLAIN},
-    {0},
-};
-
-static const Column listener_columns[] = {
-    {"region", "REGION", SHOW_PLAIN},
-    {"name", "NAME", SHOW_PLAIN},
-    {"reserved-id", "ID", SHOW_PLAIN},
-    {"clients", "CLIENTS", SHOW_PLAIN},
-    {"vectors", "VECTORS", SHOW_PLAIN},
-    {"read-only", "READ-ONLY", SHOW_PLAIN},
-    {"observers", "OBSERVERS", SHOW_PLAIN},
-    {"path", "PATH", SHOW_PLAIN},
-    {0},
-};
-
-static const Column client_columns[] = {
-    {"region", "REGION", SHOW_PLAIN},
-    {"id", "ID", SHOW_PLAIN},
-    {"name", "NAME", SHOW_PLAIN},
-    {"pid", "PID", SHOW_PLAIN},
-    {"uid", "UID", SHOW_PLAIN},
-    {"command", "COMMAND", SHOW_PLAIN},
-    {"since", "SINCE", SHOW_TIME},
-    {"vectors", "VECTORS", SHOW_PLAIN},
-    {"pending", "PENDING", SHOW_PLAIN},
-    {"doorbells", "DOORBELLS", SHOW_PLAIN},
-    {0},
-};
-
-static const Column stats_columns[] = {
-    {"region", "REGION", SHOW_PLAIN},
-    {"clients", "CLIENTS", SHOW_PLAIN},
-    {"joins", "JOINS", SHOW_PLAIN},
-    {"departures", "DEPARTURES", SHOW_PLAIN},
-    {"messages", "MESSAGES", SHOW_PLAIN},
-    {"retries", "RETRIES", SHOW_PLAIN},
-    {"pending", "PENDING", SHOW_PLAIN},
-    {"fds-used", "FDS", SHOW_PLAIN},
-    {"fds-allowed", "ALLOWED", SHOW_PLAIN},
-    {"refusals", "REFUSALS", SHOW_PLAIN},
-    {0},
-};
-
-static const Column command_columns[] = {
-    {"name", "COMMAND", SHOW_PLAIN},
-    {"changes", "CHANGES", SHOW_PLAIN},
-    {"help", "MEANING", SHOW_PLAIN},
-    {0},
-};
-
-#define NO_COLUMNS NULL
-
-const CtlCommand ctl_commands[] = {
-    {"version", "query-version", "", {0}, 0, NO_COLUMNS, NULL, "the server's version"},
-    {"commands",
-     "query-commands",
-     "",
-     {0},
-     0,
-     command_columns,
-     NULL,
-     "what the server can be told"},
-    {"status", "query-status", "", {0}, 0, NO_COLUMNS, NULL, "the process, and what it uses"},
-    {"regions", "query-regions", "", {0}, 0, region_columns, NULL, "the regions"},
-    {"listeners",
-     "query-listeners",
-     "[REGION]",
-     {"region"},
-     0,
-     listener_columns,
-     NULL,
-     "the listeners"},
-    {"clients",
-     "query-clients",
-     "[REGION]",
-     {"region"},
-     0,
-     client_columns,
-     run_clients,
-     "who is connected, and the doorbells that nobody has read"},
-    {"stats", "query-stats", "[REGION]", {"region"}, 0, stats_columns, NULL, "the counters"},
-    {"region-add",
-     "region-add",
-     "REGION [KEY=VALUE]...",
-     {"region"},
-     1,
-     NO_COLUMNS,
-     NULL,
-     "make a region; the keys are those of ivshmem.conf(5)"},
-    {"region-remove",
-     "region-remove",
-     "REGION [force=yes]",
-     {"region"},
-     1,
-     NO_COLUMNS,
-     NULL,
-     "remove one; by force, with its clients"},
-    {"listener-add",
-     "listener-add",
-     "REGION NAME [KEY=VALUE]...",
-     {"region", "name"},
-     2,
-     NO_COLUMNS,
-     NULL,
-     "make a listener"},
-    {"listener-remove",
-     "listener-remove",
-     "REGION NAME [force=yes]",
-     {"region", "name"},
-     2,
-     NO_COLUMNS,
-     NULL,
-     "remove one; by force, with its clients"},
-    {"client-disconnect",
-     "client-disconnect",
-     "REGION ID|pid=PID",
-     {"region", "id"},
-     1,
-     NO_COLUMNS,
-     NULL,
-     "end a client's connection"},
-    {"ring",
-     "query-listeners",
-     "REGION ID [VECTOR|all]",
-     {0},
-     0,
-     NO_COLUMNS,
-     run_ring,
-     "ring a peer, as an observer"},
-    {"watch",
-     "qmp_capabilities",
-     "",
-     {0},
-     0,
-     NO_COLUMNS,
-     run_watch,
-     "show what happens, until SIGINT"},
-    {"reload", "reload", "", {0}, 0, NO_COLUMNS, NULL, "read the configuration again"},
-    {"quit", "quit", "", {0}, 0, NO_COLUMNS, NULL, "end the server"},
-};
-const unsigned n_ctl_commands = sizeof(ctl_commands) / sizeof(ctl_commands[0]);
-
 enum { OPTION_HELP, OPTION_VERSION, OPTION_CONTROL, OPTION_JSON, OPTION_TIMEOUT, N_OPTIONS };
 
 static const CliOption table[] = {
@@ -185,15 +34,6 @@ int ctl_error(const char *format, ...)
     va_end(arguments);
     (void)fputc('\n', stderr);
     return EXIT_FAILURE;
-}
-
-json_t *ctl_ask(Qmp *qmp, const char *command, json_t *arguments)
-{
-    json_t *result = qmp_ask(qmp, command, arguments);
-
-    if (!result)
-        (void)ctl_error("%s", qmp->error.text);
-    return result;
 }
 
 static void show_help(void)
@@ -236,18 +76,6 @@ static int find_command(CtlOptions *options, int argc, char **argv)
                             : ctl_error("unknown command '%s' (see --help)", argv[optind]);
 }
 
-static int ask_and_show(Qmp *qmp, const CtlOptions *options)
-{
-    json_t *arguments = ctl_arguments(qmp, options);
-    json_t *answer = arguments ? ctl_ask(qmp, options->command->execute, arguments) : NULL;
-
-    if (!answer)
-        return EXIT_FAILURE;
-    ctl_show(answer, options);
-    json_decref(answer);
-    return EXIT_SUCCESS;
-}
-
 static int flush(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
@@ -262,8 +90,7 @@ static int run(const CtlOptions *options)
 
     if (qmp_open(&qmp, options->control, options->timeout_ms) < 0)
         return ctl_error("%s", qmp.error.text);
-    status =
-        options->command->run ? options->command->run(&qmp, options) : ask_and_show(&qmp, options);
+    status = ctl_run(&qmp, options);
     return flush() == EXIT_SUCCESS ? status : EXIT_FAILURE;
 }
 
