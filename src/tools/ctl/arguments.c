@@ -7,20 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_called(const json_t *object, const char *name)
+{
+    const char *own = json_string_value(json_object_get(object, "name"));
+
+    return own && strcmp(own, name) == 0;
+}
+
 /* What query-commands says of an argument of ours: borrowed, or NULL. */
 static const json_t *find_argument(const json_t *commands, const char *command, const char *name)
 {
+    const json_t *arguments;
     size_t i, j;
-    json_t *row, *argument;
+    json_t *row;
 
     json_array_foreach(commands, i, row)
     {
-        if (strcmp(json_string_value(json_object_get(row, "name")), command) != 0)
+        if (!is_called(row, command))
             continue;
-        json_array_foreach(
-            json_object_get(row, "arguments"), j,
-            argument) if (strcmp(json_string_value(json_object_get(argument, "name")), name) ==
-                          0) return argument;
+        arguments = json_object_get(row, "arguments");
+        for (j = 0; j < json_array_size(arguments); j++)
+            if (is_called(json_array_get(arguments, j), name))
+                return json_array_get(arguments, j);
     }
     return NULL;
 }

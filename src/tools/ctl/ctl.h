@@ -58,6 +58,12 @@ int ctl_run(Qmp *qmp, const CtlOptions *options);
 /** Shows an error on standard error, in one line. Gives the exit status for it. */
 __attribute__((format(printf, 1, 2))) int ctl_error(const char *format, ...);
 
+/** Makes question marks of what a terminal would take for a command. Gives the text back. */
+char *ctl_clean(char *text);
+
+/** Shows a text in this way; a hyphen for one that is empty or NULL. */
+void ctl_put(const char *text);
+
 /**
  * Does a command, and shows what goes wrong.
  *

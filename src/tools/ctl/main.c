@@ -8,7 +8,6 @@
 
 #include <getopt.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,19 +21,6 @@ static const CliOption table[] = {
     [OPTION_JSON] = {0, "json", NULL, "show what the server says as JSON"},
     [OPTION_TIMEOUT] = {0, "timeout", "S", "seconds for each answer (10)"},
 };
-
-int ctl_error(const char *format, ...)
-{
-    va_list arguments;
-
-    (void)fflush(stdout);
-    (void)fputs(PROGRAM ": ", stderr);
-    va_start(arguments, format);
-    (void)vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    (void)fputc('\n', stderr);
-    return EXIT_FAILURE;
-}
 
 static void show_help(void)
 {

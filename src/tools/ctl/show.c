@@ -11,6 +11,7 @@
 
 #define CELL_SIZE 4096 /* bytes; what is longer is cut */
 #define SPACES    "  " /* between two columns */
+#define MAX_DEPTH 8    /* of what is shown; ours answers with less */
 
 typedef struct Cell {
     char text[CELL_SIZE];
@@ -21,6 +22,7 @@ static void append(Cell *cell, const char *text)
     size_t used = strlen(cell->text);
 
     (void)snprintf(cell->text + used, CELL_SIZE - used, "%s", text);
+    (void)ctl_clean(cell->text + used);
 }
 
 static void print_time(const json_t *value, Cell *cell)
@@ -32,10 +34,10 @@ static void print_time(const json_t *value, Cell *cell)
         (void)strftime(cell->text, CELL_SIZE, "%Y-%m-%d %H:%M:%S", &local);
 }
 
-static void print_value(const json_t *value, ShowAs as, Cell *cell);
+static void print_nested(const json_t *value, ShowAs as, unsigned depth, Cell *cell);
 
 /* The elements with commas between them; rows of zeros, of which doorbells mostly are, in short. */
-static void print_array(const json_t *array, Cell *cell)
+static void print_array(const json_t *array, unsigned depth, Cell *cell)
 {
     size_t i;
     json_t *element;
@@ -44,13 +46,13 @@ static void print_array(const json_t *array, Cell *cell)
     {
         Cell part;
 
-        print_value(element, SHOW_PLAIN, &part);
+        print_nested(element, SHOW_PLAIN, depth + 1, &part);
         append(cell, i ? "," : "");
         append(cell, part.text);
     }
 }
 
-static void print_members(const json_t *object, Cell *cell)
+static void print_members(const json_t *object, unsigned depth, Cell *cell)
 {
     const char *name;
     json_t *value;
@@ -59,7 +61,7 @@ static void print_members(const json_t *object, Cell *cell)
     {
         Cell part;
 
-        print_value(value, SHOW_PLAIN, &part);
+        print_nested(value, SHOW_PLAIN, depth + 1, &part);
         append(cell, *cell->text ? " " : "");
         append(cell, name);
         append(cell, "=");
@@ -67,7 +69,7 @@ static void print_members(const json_t *object, Cell *cell)
     }
 }
 
-static void print_value(const json_t *value, ShowAs as, Cell *cell)
+static void print_nested(const json_t *value, ShowAs as, unsigned depth, Cell *cell)
 {
     cell->text[0] = '\0';
     if (!value || json_is_null(value))
@@ -82,10 +84,17 @@ static void print_value(const json_t *value, ShowAs as, Cell *cell)
         append(cell, json_is_true(value) ? "yes" : "no");
     else if (json_is_integer(value))
         (void)snprintf(cell->text, CELL_SIZE, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (depth == MAX_DEPTH)
+        append(cell, "...");
     else if (json_is_array(value))
-        print_array(value, cell);
+        print_array(value, depth, cell);
     else
-        print_members(value, cell);
+        print_members(value, depth, cell);
+}
+
+static void print_value(const json_t *value, ShowAs as, Cell *cell)
+{
+    print_nested(value, as, 0, cell);
 }
 
 static size_t measure(const json_t *rows, const Column *column)
@@ -152,14 +161,15 @@ void ctl_show_object(const json_t *object, const char *indent)
 
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
-        Cell cell;
+        Cell title = {""}, cell;
 
+        append(&title, name);
         if (json_is_array(value)) {
-            show_elements(value, indent, name);
+            show_elements(value, indent, title.text);
             continue;
         }
         print_value(value, SHOW_PLAIN, &cell);
-        (void)printf("%s%s: %s\n", indent, name, cell.text);
+        (void)printf("%s%s: %s\n", indent, title.text, cell.text);
     }
 }
 
@@ -179,7 +189,7 @@ static void show_list(const json_t *rows)
 void ctl_show(const json_t *answer, const CtlOptions *options)
 {
     if (options->json) {
-        _cleanup_free_ char *text = json_dumps(answer, JSON_INDENT(2));
+        _cleanup_free_ char *text = json_dumps(answer, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 
         (void)puts(text ? text : "");
     } else if (json_is_array(answer) && options->command->columns) {

@@ -17,7 +17,8 @@ int run_clients(Qmp *qmp, const CtlOptions *options)
     bool more = arguments;
 
     while (more) {
-        json_t *next;
+        json_int_t first = json_integer_value(json_object_get(arguments, "first"));
+        const json_t *next;
 
         json_decref(page);
         page = ctl_ask(qmp, "query-clients", json_incref(arguments));
@@ -26,8 +27,14 @@ int run_clients(Qmp *qmp, const CtlOptions *options)
         (void)json_array_extend(all, json_object_get(page, "clients"));
         next = json_object_get(page, "next");
         more = next;
+        if (next && json_integer_value(next) <= first) {
+            (void)ctl_error("the server's answer has no end");
+            json_decref(page);
+            page = NULL;
+            break;
+        }
         if (next)
-            (void)json_object_set(arguments, "first", next);
+            (void)json_object_set_new(arguments, "first", json_integer(json_integer_value(next)));
     }
     if (page)
         ctl_show(all, options);
@@ -48,23 +55,23 @@ static void show_event(const json_t *event, const CtlOptions *options)
     struct tm local;
 
     if (options->json) {
-        _cleanup_free_ char *line = json_dumps(event, JSON_COMPACT);
+        _cleanup_free_ char *line = json_dumps(event, JSON_COMPACT | JSON_ENSURE_ASCII);
 
         (void)puts(line ? line : "");
         return;
     }
     if (localtime_r(&when, &local))
         (void)strftime(time, sizeof(time), "%H:%M:%S", &local);
-    (void)printf("%s %s", time, json_string_value(json_object_get(event, "event")));
+    (void)printf("%s ", time);
+    ctl_put(json_string_value(json_object_get(event, "event")));
     json_object_foreach((json_t *)(uintptr_t)data, name, value)
     {
         _cleanup_free_ char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
 
-        if (json_is_string(value))
-            (void)printf(" %s=%s", name,
-                         *json_string_value(value) ? json_string_value(value) : "-");
-        else
-            (void)printf(" %s=%s", name, text ? text : "");
+        (void)putchar(' ');
+        ctl_put(name);
+        (void)putchar('=');
+        ctl_put(json_is_string(value) ? json_string_value(value) : text);
     }
     (void)putchar('\n');
 }
