@@ -67,6 +67,11 @@ static void set_awake(ServerCore *core, bool awake)
         core->awake = read(core->wake_fd, &count, sizeof(count)) != sizeof(count);
 }
 
+void dispatch_wake(ServerCore *core)
+{
+    set_awake(core, outbox_has_work(&core->outbox));
+}
+
 /* Serves the listeners that have connections waiting, each its part of the turn. */
 static void accept_all(ServerCore *core, const uint32_t *ready, unsigned n_ready)
 {
@@ -114,6 +119,6 @@ int dispatch_turn(ServerCore *core)
     if (n_listeners)
         accept_all(core, listeners, n_listeners);
     outbox_turn(core);
-    set_awake(core, outbox_has_work(&core->outbox));
+    dispatch_wake(core);
     return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "server/client.h"
 #include "server/core.h"
+#include "server/dispatch.h"
 #include "server/recover.h"
 #include "server/view.h"
 
@@ -74,6 +75,7 @@ unsigned ivshmem_server_pending(const IvshmemServer *server, const IvshmemServer
 void ivshmem_server_disconnect(IvshmemServer *server, IvshmemServerPeer *peer)
 {
     client_close(server->core_, peers_slot(&server->core_->peers, peer), "on request");
+    dispatch_wake(server->core_);
 }
 
 void ivshmem_server_listener_config_init(IvshmemServerListenerConfig *config)
@@ -92,9 +94,13 @@ void ivshmem_server_listener_config_init(IvshmemServerListenerConfig *config)
 
 int ivshmem_server_listener_add(IvshmemServer *server, const IvshmemServerListenerConfig *config)
 {
+    int r;
+
     if (!server->core_)
         return core_fail(server, -ENOTCONN, "the server is not started");
-    return listener_add(server->core_, config, NULL);
+    r = listener_add(server->core_, config, NULL);
+    dispatch_wake(server->core_);
+    return r;
 }
 
 int ivshmem_server_n_listeners(const IvshmemServer *server)
@@ -135,6 +141,7 @@ int ivshmem_server_listener_remove(IvshmemServer *server, int listener, bool for
     if (server->sock_fd == found->socket.fd)
         server->sock_fd = -1;
     listener_remove(server->core_, found);
+    dispatch_wake(server->core_);
     return 0;
 }
 

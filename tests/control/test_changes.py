@@ -242,6 +242,21 @@ def test_reload_replaces_a_listener_without_clients(control, configured):
     configured.peer("b", 1)
 
 
+def test_clients_are_told_of_changes_at_once(configured):
+    """When nothing else happens that would wake the server."""
+    configured.write("web", "[region]\n[listener a]\nsocket={folder}/a").start()
+    control = configured.connect()
+    stays, leaves = configured.peer("a"), configured.peer("a")
+    stays.until_told(leaves.id)
+    control.ask("client-disconnect", region="web", id=leaves.id)
+    stays.until_gone(leaves.id)
+    control.ask("listener-add", region="web", name="b", reserved_id=9,
+                socket=f"{configured.place.folder}/b")
+    stays.until_told(9)
+    control.ask("listener-remove", region="web", name="b")
+    stays.until_gone(9)
+
+
 def test_reload_keeps_identities_that_clients_know(configured):
     configured.write("web", "[region]\n[listener a]\nsocket={folder}/a\nreserved-id=3\n"
                             "[listener b]\nsocket={folder}/b").start()
