@@ -166,27 +166,13 @@ static void admit(ServerCore *core, Listener *listener, int sock,
         return;
     }
     (void)fd_steal(&owned);
-    if (!listener_has_room(core, listener))
+    if (!listener_has_room(core, listener, 0, 0))
         tell_full(core, listener, who);
 }
 
-bool accept_take(ServerCore *core, Listener *listener, int sock)
-{
-    Credentials credentials;
-
-    core_log(core->server, LOG_DEBUG, "accept()=%d", sock);
-    if (client_is_gone(sock)) {
-        fd_close(sock);
-        return false;
-    }
-    credentials_get(&credentials, sock);
-    admit(core, listener, sock, &credentials.who);
-    credentials_free(&credentials);
-    return true;
-}
-
-/* Out of descriptors: turns one client away with the one that is kept for it. */
-static void refuse_with_reserve(ServerCore *core, Listener *listener)
+/* Out of descriptors: turns one client away with the one that is kept for it. False if there is
+ * none: the kernel says that descriptors are out whether or not anybody waits. */
+static bool refuse_with_reserve(ServerCore *core, Listener *listener)
 {
     Credentials credentials;
     int sock;
@@ -202,6 +188,7 @@ static void refuse_with_reserve(ServerCore *core, Listener *listener)
         wait_until(core, listener, timers_now() + ACCEPT_LATER);
     }
     core->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return sock >= 0;
 }
 
 /* Who waits is not known before he is accepted. */
@@ -215,32 +202,86 @@ static void tell_rate(const ServerCore *core, Listener *listener, int64_t now)
              listener->socket.path, listener->accept.rate);
 }
 
-/* Whether the listener's rate allows another connection now. A second's worth may come at once. */
-static bool pay(ServerCore *core, Listener *listener)
+/* From when on the listener's rate allows another client. A second's worth may come at once. */
+static int64_t allowed_from(const Listener *listener, int64_t now)
 {
     unsigned rate = listener->accept.rate;
-    int64_t now;
+    int64_t paid = listener->accept.paid_until;
 
-    if (rate == 0)
+    return rate == 0 ? now : (paid < now - NS_PER_S ? now - NS_PER_S : paid) + NS_PER_S / rate;
+}
+
+bool accept_is_due(const ServerCore *core, const Listener *listener)
+{
+    int64_t now = timers_now();
+
+    return listener_has_room(core, listener, 0, 0) && allowed_from(listener, now) <= now;
+}
+
+bool accept_may_admit(ServerCore *core, Listener *listener)
+{
+    int64_t now = timers_now(), from = allowed_from(listener, now);
+
+    if (!listener_has_room(core, listener, 0, 0))
+        return false;
+    if (from <= now)
         return true;
-    now = timers_now();
-    if (listener->accept.paid_until < now - NS_PER_S)
-        listener->accept.paid_until = now - NS_PER_S;
-    if (listener->accept.paid_until + NS_PER_S / rate > now) {
-        tell_rate(core, listener, now);
-        wait_until(core, listener, listener->accept.paid_until + NS_PER_S / rate);
+    tell_rate(core, listener, now);
+    timers_set(&core->timers, TIMER_ACCEPT, from);
+    return false;
+}
+
+static void pay(Listener *listener)
+{
+    if (listener->accept.rate)
+        listener->accept.paid_until = allowed_from(listener, timers_now());
+}
+
+bool accept_take(ServerCore *core, Listener *listener, int sock)
+{
+    Credentials credentials;
+
+    if (client_is_gone(sock)) {
+        fd_close(sock);
         return false;
     }
-    listener->accept.paid_until += NS_PER_S / rate;
+    pay(listener);
+    credentials_get(&credentials, sock);
+    admit(core, listener, sock, &credentials.who);
+    credentials_free(&credentials);
     return true;
 }
 
-/* What was paid for was no client: those that have hung up already, thousands perhaps, must not
- * keep others waiting. */
-static void refund(Listener *listener)
+/* Turns away whoever cannot become a client however long he waits. */
+static bool is_one_too_many(ServerCore *core, Listener *listener, int sock, uid_t uid)
 {
-    if (listener->accept.rate)
-        listener->accept.paid_until -= NS_PER_S / listener->accept.rate;
+    unsigned most = core->server->config_.max_clients_per_uid;
+    Credentials credentials;
+
+    if (!most || uids_count(&core->uids, uid) + lobby_count(&core->lobby, uid) < most)
+        return false;
+    credentials_get(&credentials, sock);
+    refuse(core, listener, IVSHMEM_SERVER_REFUSED_UID_LIMIT, &credentials.who, most);
+    credentials_free(&credentials);
+    return true;
+}
+
+/* Takes the connection over. Launchers probe sockets: who has hung up already costs nothing. */
+static void receive(ServerCore *core, Listener *listener, int sock)
+{
+    _cleanup_close_ int owned = sock;
+    uid_t uid;
+
+    core_log(core->server, LOG_DEBUG, "accept()=%d", sock);
+    if (client_is_gone(sock))
+        return;
+    uid = credentials_uid(sock);
+    if (is_one_too_many(core, listener, sock, uid))
+        return;
+    if (lobby_goes_first(&core->lobby, listener, uid) && accept_may_admit(core, listener))
+        (void)accept_take(core, listener, fd_steal(&owned));
+    else if (lobby_add(&core->lobby, listener, uid, sock) == 0)
+        (void)fd_steal(&owned);
 }
 
 /* Accepts one connection. False if there is none to accept now. seccomp: accept4 */
@@ -248,26 +289,21 @@ static bool accept_one(ServerCore *core, Listener *listener)
 {
     int sock;
 
-    if (!listener_has_room(core, listener)) {
+    if (!lobby_has_room(core, listener)) {
         set_polled(core, listener, false);
         return false;
     }
-    if (!pay(core, listener))
-        return false;
     sock = sys.accept4(listener->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (sock >= 0) {
-        if (!accept_take(core, listener, sock))
-            refund(listener);
+        receive(core, listener, sock);
         return true;
     }
     switch (errno) {
     case EAGAIN:
-        refund(listener);
         return false;
     case EMFILE:
     case ENFILE:
-        refuse_with_reserve(core, listener);
-        return !listener->accept.waiting;
+        return refuse_with_reserve(core, listener);
     case EINTR:
     case ECONNABORTED:
         return true;

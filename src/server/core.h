@@ -10,6 +10,7 @@
 #include "server/flight.h"
 #include "server/ids.h"
 #include "server/listener.h"
+#include "server/lobby.h"
 #include "server/outbox.h"
 #include "server/peers.h"
 #include "server/state.h"
@@ -24,6 +25,7 @@ typedef struct ServerCore {
     Region region;
     ListenSocket first; /* the first one's, while it is only locked */
     uint32_t n_waiting; /* listeners that are not polled for now */
+    Lobby lobby;
     Outbox outbox;
     Flight flight;
     Timers timers;

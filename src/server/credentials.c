@@ -28,12 +28,24 @@ static gid_t *get_groups(int sock, size_t *n)
 }
 
 /* seccomp: getsockopt */
-void credentials_get(Credentials *credentials, int sock)
+static struct ucred get_peer(int sock)
 {
     struct ucred peer = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
     socklen_t size = sizeof(peer);
 
     (void)getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer;
+}
+
+uid_t credentials_uid(int sock)
+{
+    return get_peer(sock).uid;
+}
+
+void credentials_get(Credentials *credentials, int sock)
+{
+    struct ucred peer = get_peer(sock);
+
     credentials->who = (IvshmemServerCredentials){peer.pid, peer.uid, peer.gid, NULL, 0};
     credentials->groups = get_groups(sock, &credentials->who.n_groups);
     credentials->who.groups = credentials->groups;

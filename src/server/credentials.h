@@ -11,6 +11,10 @@ typedef struct Credentials {
 
 /** Never fails: what cannot be learnt is pid 0, nobody's uid and gid, and no groups. */
 void credentials_get(Credentials *credentials, int sock);
+
+/** The user alone; (uid_t)-1 if it cannot be learnt. */
+uid_t credentials_uid(int sock);
+
 void credentials_free(Credentials *credentials);
 
 #define COMMAND_SIZE 32 /* bytes, with the final NUL: the kernel keeps 15 */

@@ -69,7 +69,7 @@ static void set_awake(ServerCore *core, bool awake)
 
 void dispatch_wake(ServerCore *core)
 {
-    set_awake(core, outbox_has_work(&core->outbox));
+    set_awake(core, outbox_has_work(&core->outbox) || lobby_has_work(core));
 }
 
 /* Serves the listeners that have connections waiting, each its part of the turn. */
@@ -118,6 +118,8 @@ int dispatch_turn(ServerCore *core)
         handle_timers(core);
     if (n_listeners)
         accept_all(core, listeners, n_listeners);
+    if (core->lobby.n_queues)
+        lobby_turn(core);
     outbox_turn(core);
     dispatch_wake(core);
     return 0;

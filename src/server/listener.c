@@ -145,16 +145,18 @@ void listener_remove(ServerCore *core, Listener *listener)
         client_unreserve(core, listener);
     core->n_waiting -= listener->accept.waiting;
     core_unwatch(core, listener->socket.fd);
+    lobby_clear(&core->lobby, listener);
     listen_socket_close(&listener->socket);
 }
 
-bool listener_has_room(const ServerCore *core, const Listener *listener)
+bool listener_has_room(const ServerCore *core, const Listener *listener, uint32_t n_others,
+                       uint32_t n_others_here)
 {
-    if (listener->max_clients && listener->n_clients >= listener->max_clients)
+    if (listener->max_clients && listener->n_clients + n_others_here >= listener->max_clients)
         return false;
     /* The slot of a reserved identity is there already; who comes while it is taken is refused. */
     return listener->reserved_slot != STATE_NO_SLOT ||
-           core->state.header->n_clients < core->state.header->max_clients;
+           core->state.header->n_clients + n_others < core->state.header->max_clients;
 }
 
 void listeners_resume(ServerCore *core)
@@ -164,7 +166,7 @@ void listeners_resume(ServerCore *core)
     for (uint32_t i = 0; i < core->state.header->listener_limit; i++) {
         Listener *listener = listener_at(core, i);
 
-        if (listener && listener->accept.waiting && listener_has_room(core, listener))
+        if (listener && listener->accept.waiting && lobby_has_room(core, listener))
             accept_resume(core, listener);
     }
 }

@@ -48,8 +48,10 @@ void listener_remove(struct ServerCore *core, Listener *listener);
 /** The listener with an index, or NULL. */
 Listener *listener_at(const struct ServerCore *core, uint32_t index);
 
-/** Whether anybody more may come in here now. */
-bool listener_has_room(const struct ServerCore *core, const Listener *listener);
+/** Whether anybody more may come in here, beside the clients that there are and so many others, of
+ * which some are this listener's. */
+bool listener_has_room(const struct ServerCore *core, const struct Listener *listener,
+                       uint32_t n_others, uint32_t n_others_here);
 
 /** There may be room again, at all of them. */
 void listeners_resume(struct ServerCore *core);

@@ -16,6 +16,7 @@ static void core_free(ServerCore *core)
 {
     if (!core)
         return;
+    lobby_free(&core->lobby);
     listen_socket_close(&core->first);
     region_close(&core->region);
     timers_free(&core->timers);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/lobby.h"
+
+#include "server/client.h"
+#include "server/core.h"
+#include "util/cleanup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define HUNG_UP_TURN 1024 /* connections of a turn that need not be set up any more */
+
+struct LobbyPlace {
+    int sock;
+    LobbyPlace *next;
+};
+
+/* Takes the first of a queue out. */
+static int take_first(Lobby *lobby, LobbyQueue *queue)
+{
+    LobbyPlace *place = queue->first;
+    int sock = place->sock;
+
+    queue->first = place->next;
+    queue->n--;
+    lobby->n--;
+    free(place);
+    return sock;
+}
+
+static void clear_queue(Lobby *lobby, LobbyQueue *queue)
+{
+    while (queue->n)
+        fd_close(take_first(lobby, queue));
+}
+
+void lobby_free(Lobby *lobby)
+{
+    for (unsigned i = 0; i < lobby->n_queues; i++)
+        clear_queue(lobby, &lobby->queues[i]);
+    free(lobby->queues);
+    *lobby = (Lobby){0};
+}
+
+void lobby_clear(Lobby *lobby, const Listener *listener)
+{
+    for (unsigned i = 0; i < lobby->n_queues; i++)
+        if (lobby->queues[i].listener == listener->index)
+            clear_queue(lobby, &lobby->queues[i]);
+}
+
+static LobbyQueue *find_queue(const Lobby *lobby, uint32_t listener, uid_t uid)
+{
+    for (unsigned i = 0; i < lobby->n_queues; i++)
+        if (lobby->queues[i].listener == listener && lobby->queues[i].uid == uid)
+            return &lobby->queues[i];
+    return NULL;
+}
+
+static LobbyQueue *add_queue(Lobby *lobby, uint32_t listener, uid_t uid)
+{
+    if (lobby->n_queues == lobby->n_allocated) {
+        unsigned n = lobby->n_allocated ? 2 * lobby->n_allocated : 4;
+        LobbyQueue *more = reallocarray(lobby->queues, n, sizeof(*more));
+
+        if (!more)
+            return NULL;
+        lobby->queues = more;
+        lobby->n_allocated = n;
+    }
+    lobby->queues[lobby->n_queues] = (LobbyQueue){.listener = listener, .uid = uid};
+    return &lobby->queues[lobby->n_queues++];
+}
+
+bool lobby_goes_first(Lobby *lobby, const Listener *listener, uid_t uid)
+{
+    LobbyQueue *queue = find_queue(lobby, listener->index, uid);
+
+    if (!queue)
+        queue = add_queue(lobby, listener->index, uid);
+    if (!queue || queue->n > 0 || queue->had_turn)
+        return false;
+    queue->had_turn = true;
+    return true;
+}
+
+int lobby_add(Lobby *lobby, const Listener *listener, uid_t uid, int sock)
+{
+    LobbyQueue *queue = find_queue(lobby, listener->index, uid);
+    LobbyPlace *place = queue ? malloc(sizeof(*place)) : NULL;
+
+    if (!place)
+        return -ENOMEM;
+    *place = (LobbyPlace){.sock = sock};
+    if (queue->n++ == 0)
+        queue->first = place;
+    else
+        queue->last->next = place;
+    queue->last = place;
+    lobby->n++;
+    return 0;
+}
+
+static void drop_hung_up(Lobby *lobby, LobbyQueue *queue)
+{
+    LobbyPlace **link = &queue->first;
+
+    while (*link) {
+        LobbyPlace *place = *link;
+
+        if (client_is_gone(place->sock)) {
+            *link = place->next;
+            fd_close(place->sock);
+            free(place);
+            queue->n--;
+            lobby->n--;
+        } else {
+            queue->last = place;
+            link = &place->next;
+        }
+    }
+}
+
+unsigned lobby_count(Lobby *lobby, uid_t uid)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < lobby->n_queues; i++) {
+        if (lobby->queues[i].uid != uid)
+            continue;
+        drop_hung_up(lobby, &lobby->queues[i]);
+        n += lobby->queues[i].n;
+    }
+    return n;
+}
+
+static unsigned count_of_listener(const Lobby *lobby, const Listener *listener)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < lobby->n_queues; i++)
+        if (lobby->queues[i].listener == listener->index)
+            n += lobby->queues[i].n;
+    return n;
+}
+
+bool lobby_has_room(const ServerCore *core, const Listener *listener)
+{
+    const Lobby *lobby = &core->lobby;
+
+    return lobby->n < LOBBY_MAX &&
+           listener_has_room(core, listener, lobby->n, count_of_listener(lobby, listener));
+}
+
+/* The queue whose turn it is, of those whose listener lets somebody in now; NULL if there is none.
+ */
+static LobbyQueue *next_queue(ServerCore *core)
+{
+    Lobby *lobby = &core->lobby;
+
+    for (unsigned i = 0; i < lobby->n_queues; i++) {
+        LobbyQueue *queue = &lobby->queues[lobby->turn++ % lobby->n_queues];
+        Listener *listener = queue->n ? listener_at(core, queue->listener) : NULL;
+
+        if (listener && accept_may_admit(core, listener))
+            return queue;
+    }
+    return NULL;
+}
+
+/* Whoever has a queue has had his turn in this one, or waits. */
+static void end_turn(Lobby *lobby)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < lobby->n_queues; i++) {
+        lobby->queues[i].had_turn = false;
+        if (lobby->queues[i].n > 0)
+            lobby->queues[n++] = lobby->queues[i];
+    }
+    lobby->n_queues = n;
+}
+
+void lobby_turn(ServerCore *core)
+{
+    unsigned n_set_up = 0, n_hung_up = 0;
+    LobbyQueue *queue;
+
+    while (n_set_up < LOBBY_TURN && n_hung_up < HUNG_UP_TURN && (queue = next_queue(core))) {
+        Listener *listener = listener_at(core, queue->listener);
+
+        if (accept_take(core, listener, take_first(&core->lobby, queue)))
+            n_set_up++;
+        else
+            n_hung_up++;
+    }
+    end_turn(&core->lobby);
+    if (n_set_up + n_hung_up > 0)
+        listeners_resume(core);
+}
+
+bool lobby_has_work(const ServerCore *core)
+{
+    const Lobby *lobby = &core->lobby;
+
+    for (unsigned i = 0; i < lobby->n_queues; i++) {
+        const LobbyQueue *queue = &lobby->queues[i];
+        const Listener *listener = queue->n ? listener_at(core, queue->listener) : NULL;
+
+        if (listener && accept_is_due(core, listener))
+            return true;
+    }
+    return false;
+}
