@@ -206,6 +206,8 @@ void client_close(ServerCore *core, uint32_t slot, const char *why)
     Client *client = &state->clients[slot];
     const IvshmemServerPeer *peer = peers_remove(&core->peers, &server->peer_list, slot);
     const char *name = core->state.listeners[client->listener].name;
+    uint32_t unread = flight_unread(&core->flight, client);
+    uid_t uid = client->uid;
     int sock;
 
     core_log(server, LOG_DEBUG, "free peer %" PRId32, client->id);
@@ -222,11 +224,11 @@ void client_close(ServerCore *core, uint32_t slot, const char *why)
     sock = client->sock_fd;
     client->sock_fd = -1;
     state_barrier();
-    fd_close(sock);
     bitmap_clear(state->connected, slot);
     outbox_remove(&core->outbox, slot);
     flight_forget(&core->flight, client);
     uids_remove(&core->uids, client->uid);
+    linger_add(core, sock, uid, unread);
     core->state.listeners[client->listener].n_clients--;
     core->state.header->stats.n_departures++;
     view_clear(state, &core->ids, slot);

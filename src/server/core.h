@@ -9,6 +9,7 @@
 #include "region/region.h"
 #include "server/flight.h"
 #include "server/ids.h"
+#include "server/linger.h"
 #include "server/listener.h"
 #include "server/lobby.h"
 #include "server/outbox.h"
@@ -26,6 +27,7 @@ typedef struct ServerCore {
     ListenSocket first; /* the first one's, while it is only locked */
     uint32_t n_waiting; /* listeners that are not polled for now */
     Lobby lobby;
+    Linger linger;
     Outbox outbox;
     Flight flight;
     Timers timers;

@@ -51,6 +51,8 @@ static void handle_timers(ServerCore *core)
         listeners_resume(core);
     if (passed & 1u << TIMER_SETUP)
         setup_check(core);
+    if (passed & 1u << TIMER_LINGER)
+        linger_check(core);
 }
 
 /* Makes our epoll fd readable while there is something to send, whatever else happens. */

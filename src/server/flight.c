@@ -59,9 +59,14 @@ int flight_init(Flight *flight)
     return sent < 0 ? (int)sent : 0;
 }
 
+uint32_t flight_queued(const Flight *flight, int sock)
+{
+    return (outgoing(sock) + flight->message_cost - 1) / flight->message_cost;
+}
+
 uint32_t flight_messages(const Flight *flight, const Client *client)
 {
-    return (outgoing(client->sock_fd) + flight->message_cost - 1) / flight->message_cost;
+    return flight_queued(flight, client->sock_fd);
 }
 
 /* Sees how many of the descriptors that were sent to the client can still be unread. */
@@ -73,6 +78,12 @@ static void refresh(Flight *flight, Client *client)
         flight->unread -= client->unread - messages;
         client->unread = messages;
     }
+}
+
+uint32_t flight_unread(Flight *flight, Client *client)
+{
+    refresh(flight, client);
+    return client->unread;
 }
 
 uint32_t flight_window(Flight *flight, const State *state, Client *client)

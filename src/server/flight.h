@@ -55,6 +55,12 @@ static inline void flight_forget(Flight *flight, Client *client)
     client->unread = 0;
 }
 
+/** How many descriptors the client has not read: at most these. */
+uint32_t flight_unread(Flight *flight, Client *client);
+
+/** How many messages wait in a connection: at most these. */
+uint32_t flight_queued(const Flight *flight, int sock);
+
 /** How many messages the client has not read: at most these. */
 uint32_t flight_messages(const Flight *flight, const Client *client);
 

@@ -156,7 +156,8 @@ bool listener_has_room(const ServerCore *core, const Listener *listener, uint32_
         return false;
     /* The slot of a reserved identity is there already; who comes while it is taken is refused. */
     return listener->reserved_slot != STATE_NO_SLOT ||
-           core->state.header->n_clients + n_others < core->state.header->max_clients;
+           core->state.header->n_clients + core->linger.n + n_others <
+               core->state.header->max_clients;
 }
 
 void listeners_resume(ServerCore *core)

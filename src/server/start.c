@@ -17,6 +17,7 @@ static void core_free(ServerCore *core)
     if (!core)
         return;
     lobby_free(&core->lobby);
+    linger_free(&core->linger);
     listen_socket_close(&core->first);
     region_close(&core->region);
     timers_free(&core->timers);

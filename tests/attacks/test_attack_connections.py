@@ -253,3 +253,34 @@ def test_exhausted_descriptors(scene, uid):
     waits.setup()
     waits.close()
     scene.pair.check()
+
+
+def leave_unread(channel, path, n):
+    """Connects, breaks the protocol once it has been sent something, and keeps its end unread."""
+    socks = []
+    for _ in range(n):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(10)
+        sock.connect(path)
+        if sock.recv(8, socket.MSG_PEEK):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                sock.send(b"x")
+        socks.append(sock)
+    channel.send(n)
+    channel.receive()
+    return len(socks)
+
+
+def test_descriptors_left_unread_by_those_who_were_disconnected(scene, uid):
+    """They are charged to the server's user until the attacker closes his end. So long they count as
+    clients of his, and the limit holds; newcomers get in."""
+    scene = scene(user=uid, nofile=256, more=["--max-clients-per-user", "16"])
+    scene.server.expected.append("max_clients_per_uid 16")
+    attacker = scene.actor(leave_unread, 300, uid=uid + 1)
+    attacker.hear(60)
+    assert f"uid {uid + 1}" in scene.server.errors()
+    scene.newcomer()
+    scene.pair.check()
+    attacker.say("end")
+    attacker.result()
+    scene.actor(leave_unread, 1, uid=uid + 1).hear()  # he may come again

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/linger.h"
+
+#include "server/core.h"
+#include "util/cleanup.h"
+#include "util/sys.h"
+
+#include <stdlib.h>
+
+#define CHECK_AFTER INT64_C(250000000) /* ns */
+
+void linger_free(Linger *linger)
+{
+    for (uint32_t i = 0; i < linger->n; i++)
+        fd_close(linger->entries[i].sock);
+    free(linger->entries);
+    *linger = (Linger){0};
+}
+
+static bool make_room(Linger *linger)
+{
+    uint32_t n = linger->n_allocated ? 2 * linger->n_allocated : 16;
+    Lingering *more;
+
+    if (linger->n < linger->n_allocated)
+        return true;
+    more = reallocarray(linger->entries, n, sizeof(*more));
+    if (!more)
+        return false;
+    linger->entries = more;
+    linger->n_allocated = n;
+    return true;
+}
+
+void linger_add(ServerCore *core, int sock, uid_t uid, uint32_t unread)
+{
+    Linger *linger = &core->linger;
+
+    if (unread == 0 || !core->flight.limited || !make_room(linger) ||
+        sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, sock, NULL) < 0 ||
+        uids_add(&core->uids, uid) < 0) {
+        fd_close(sock);
+        return;
+    }
+    linger->entries[linger->n++] = (Lingering){sock, uid, unread};
+    core->flight.unread += unread;
+    timers_set(&core->timers, TIMER_LINGER, timers_now() + CHECK_AFTER);
+}
+
+void linger_check(ServerCore *core)
+{
+    Linger *linger = &core->linger;
+    uint32_t n = 0, before = linger->n;
+
+    for (uint32_t i = 0; i < before; i++) {
+        Lingering entry = linger->entries[i];
+        uint32_t left = flight_queued(&core->flight, entry.sock);
+
+        if (left > entry.unread)
+            left = entry.unread;
+        core->flight.unread -= entry.unread - left;
+        entry.unread = left;
+        if (left > 0) {
+            linger->entries[n++] = entry;
+        } else {
+            fd_close(entry.sock);
+            uids_remove(&core->uids, entry.uid);
+        }
+    }
+    linger->n = n;
+    if (n > 0)
+        timers_set(&core->timers, TIMER_LINGER, timers_now() + CHECK_AFTER);
+    if (n < before)
+        listeners_resume(core);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections of clients that were disconnected with descriptors unread.
+ *
+ * Those stay in the client's queue, charged to our user, until it reads them or closes its end,
+ * whether or not we have closed ours. Were they forgotten, a client could connect, break the
+ * protocol and keep its end, again and again, until nobody can be sent a descriptor any more
+ * (flight.h). So our end stays open, shut down, to see when they have gone; until then its user has
+ * a client more, and so has the server. It is memory of this process: after a crash they are
+ * closed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct ServerCore;
+
+typedef struct Lingering {
+    int sock;
+    uid_t uid;
+    uint32_t unread; /* descriptors; they are in the flight's sum */
+} Lingering;
+
+typedef struct Linger {
+    Lingering *entries;
+    uint32_t n, n_allocated;
+} Linger;
+
+/** Closes all of them. */
+void linger_free(Linger *linger);
+
+/** Takes over the connection of a client that has been closed, and closes it, now or later. */
+void linger_add(struct ServerCore *core, int sock, uid_t uid, uint32_t unread);
+
+/** TIMER_LINGER has come: closes those of which nothing is unread. */
+void linger_check(struct ServerCore *core);
