@@ -180,15 +180,14 @@ def flood(channel, path):
     ("seconds", "limits"),
     [(10, []), (2, ["--max-clients-per-user", "8"]), (2, ["--max-accepts", "20"])], ids=str)
 def test_flood_from_another_user(scene, uid, seconds, limits):
-    """Others still get in, and soon; where the rate is limited, when it is over."""
+    """Others still get in, and soon, also where the rate is limited: the users take turns."""
     scene = scene(more=limits)
     scene.server.expected += ["max_accepts_per_s", "max_clients_per_uid"]
     attacker = scene.actor(flood, uid=uid)
     until = time.monotonic() + seconds
     n = 0
     while time.monotonic() < until:
-        if "--max-accepts" not in limits:
-            scene.newcomer()
+        scene.newcomer()
         scene.pair.check()
         n += 1
     attacker.say("end")
