@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define SPINS        65536 /* between two looks at the clock */
 #define OTHERS_EVERY 64    /* waits */
-#define QUICK_MS     100   /* longer than a tick: a shorter one would have a timer set for it */
+#define TICK_MS      100
 #define PAUSE_MIN_NS INT64_C(50000)
 #define PAUSE_MAX_NS INT64_C(1000000)
 
@@ -38,6 +40,32 @@ int link_init(Link *link, IvshmemPort *port, const ToolOptions *options, int sig
                           link->offset, LINK_BLOCK_SIZE, size);
     link->block = (void *)((char *)ivshmem_port_memory(port) + link->offset);
     return STATUS_OK;
+}
+
+static void take_tick(int number)
+{
+    (void)number; /* it has ended a poll, which SA_RESTART never takes up again */
+}
+
+void link_start(void)
+{
+    const struct sigaction action = {.sa_handler = take_tick, .sa_flags = SA_RESTART};
+    const struct timeval tick = {.tv_usec = TICK_MS * 1000};
+    const struct itimerval ticks = {.it_interval = tick, .it_value = tick};
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGALRM);
+    (void)sigaction(SIGALRM, &action, NULL);
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+    (void)setitimer(ITIMER_REAL, &ticks, NULL);
+}
+
+void link_stop(void)
+{
+    const struct itimerval never = {0};
+
+    (void)setitimer(ITIMER_REAL, &never, NULL);
 }
 
 int link_check_empty(const Link *link, const ToolOptions *options)
@@ -110,9 +138,12 @@ static int take_others(Link *link, struct pollfd *fds, size_t n_fds, int timeout
 
 /*
  * One poll of one descriptor and one read for a doorbell, as in a program that does nothing else:
- * each descriptor more costs as much as a fifth of a round trip. So the others are polled when
- * nothing has come for a while, and every now and then. The clock is not asked unless something
- * else has woken us, as in a virtual machine that can cost more than both.
+ * each descriptor more costs as much as a fifth of a round trip, and a timeout, for which the
+ * kernel sets a timer, a tenth. So a tick ends a poll that finds nothing, and the other descriptors
+ * are polled then, and every now and then. The clock is not asked unless something else has woken
+ * us, as in a virtual machine that can cost more than both.
+ *
+ * Whoever finds the counter changed takes the doorbell too: it would end the next wait early.
  */
 static int sleep_until_rung(Link *link, const _Atomic uint64_t *counter, uint64_t was,
                             int timeout_ms)
@@ -122,16 +153,18 @@ static int sleep_until_rung(Link *link, const _Atomic uint64_t *counter, uint64_
         [NEWS] = {.fd = ivshmem_port_news_fd(link->port), .events = POLLIN},
         [VECTOR] = {.fd = ivshmem_port_vector_fd(link->port, link->vector), .events = POLLIN},
     };
-    bool patient = timeout_ms < 0 || timeout_ms > QUICK_MS;
+    bool patient = timeout_ms < 0 || timeout_ms >= TICK_MS;
     int64_t deadline = 0;
     uint64_t count;
     int n = 0;
 
     if (++link->n_waits % OTHERS_EVERY == 0 && take_others(link, fds, VECTOR, 0) == -EINTR)
         return -EINTR;
-    if (atomic_load_explicit(counter, memory_order_acquire) != was)
+    if (atomic_load_explicit(counter, memory_order_acquire) != was) {
+        (void)!nowait_read(fds[VECTOR].fd, &count, sizeof(count));
         return 1;
-    n = poll(&fds[VECTOR], 1, patient ? QUICK_MS : timeout_ms);
+    }
+    n = poll(&fds[VECTOR], 1, patient ? -1 : timeout_ms);
     for (;;) {
         if (n > 0 && fds[VECTOR].revents)
             (void)!nowait_read(fds[VECTOR].fd, &count, sizeof(count));

@@ -51,9 +51,14 @@ int link_init(Link *link, IvshmemPort *port, const ToolOptions *options, int sig
  */
 int link_check_empty(const Link *link, const ToolOptions *options);
 
+/** From now on until link_stop(), a SIGALRM ten times a second ends waits that find nothing, and
+ * any other poll of this process with EINTR. */
+void link_start(void);
+void link_stop(void);
+
 /**
  * Waits until a counter is no longer what it was: after doorbells, or spinning, or, where there are
- * no interrupts, looking every now and then.
+ * no interrupts, looking every now and then. Between link_start() and link_stop().
  *
  * @param timeout_ms milliseconds; negative waits for ever. It may take up to twice as long if other
  *                   things happen

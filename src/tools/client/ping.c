@@ -52,6 +52,7 @@ static int round_trip(Link *link, PingRun *run, uint64_t last)
 {
     LinkBlock *block = link->block;
     int left = run->timeout_ms;
+    int64_t deadline = 0; /* known once the first ring has not been answered */
     int result = 0;
 
     atomic_store_explicit(&block->ping, last + 1, memory_order_release);
@@ -63,7 +64,9 @@ static int round_trip(Link *link, PingRun *run, uint64_t last)
 
         if (awaited != 0)
             return awaited < 0 ? awaited : 0;
-        left = left < 0 ? left : left - patience;
+        if (!deadline)
+            deadline = left < 0 ? DEADLINE_NEVER : deadline_after(left - patience);
+        left = deadline_left(deadline);
         if (left == 0)
             return -ETIMEDOUT;
         run->n_again++;
@@ -76,8 +79,13 @@ static int round_trip(Link *link, PingRun *run, uint64_t last)
 static int rest(const Link *link, int interval_ms)
 {
     struct pollfd signals = {.fd = link->signals, .events = POLLIN};
+    int64_t deadline = deadline_after(interval_ms);
+    int left;
 
-    return interval_ms > 0 && poll(&signals, 1, interval_ms) > 0 ? -EINTR : 0;
+    while ((left = deadline_left(deadline)) > 0)
+        if (poll(&signals, 1, left) > 0)
+            return -EINTR;
+    return 0;
 }
 
 int ping_run(Link *link, PingRun *run)
@@ -86,6 +94,7 @@ int ping_run(Link *link, PingRun *run)
     int64_t began;
     int result = 0;
 
+    link_start();
     began = deadline_now();
     while (run->n < run->count) {
         int64_t now;
@@ -103,6 +112,7 @@ int ping_run(Link *link, PingRun *run)
             break;
         began = deadline_now();
     }
+    link_stop();
     run->pong_id = link->block->pong_id;
     run->pong_vectors = link->block->pong_vectors;
     end(link);

@@ -75,5 +75,6 @@ int run_pong(const ToolOptions *options)
         return STATUS_ERROR;
     (void)printf("ready id=%d vectors=%u\n", ivshmem_port_id(port), ivshmem_port_n_vectors(port));
     (void)fflush(stdout);
+    link_start(); /* for as long as this process lives */
     return serve(&link, options);
 }
