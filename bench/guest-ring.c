@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-guest-ring ADDRESS ROUNDS
+ * bench-guest-ring ADDRESS PEER ROUNDS
  *
  * Runs in a virtual machine: what it costs to ring through a port, and by a bare store to the same
- * register, which sysfs maps too. They alternate, a hundred of each; the peer that is rung is
- * nobody. A line a round: the medians of their pieces (ns).
+ * register, which sysfs maps too. They alternate, a hundred of each; PEER should be one that does
+ * not look, or nobody. A line a round: the medians of their pieces (ns).
  */
 #include "common.h"
 
@@ -18,7 +18,6 @@
 
 #define RINGS  100 /* in a piece */
 #define PIECES 51
-#define NOBODY 65535
 
 static int compare(const void *left, const void *right)
 {
@@ -43,22 +42,22 @@ static volatile uint32_t *map_registers(const char *address)
     return registers;
 }
 
-static double ring_by_port(IvshmemPort *port)
+static double ring_by_port(IvshmemPort *port, unsigned peer)
 {
     int64_t began = now_ns();
 
     for (int i = 0; i < RINGS; i++)
-        if (ivshmem_port_ring(port, NOBODY, 0) < 0)
+        if (ivshmem_port_ring(port, peer, 0) < 0)
             die("the port cannot ring");
     return (double)(now_ns() - began) / RINGS;
 }
 
-static double ring_by_store(volatile uint32_t *doorbell)
+static double ring_by_store(volatile uint32_t *doorbell, unsigned peer)
 {
     int64_t began = now_ns();
 
     for (int i = 0; i < RINGS; i++)
-        *doorbell = (uint32_t)NOBODY << 16;
+        *doorbell = peer << 16;
     return (double)(now_ns() - began) / RINGS;
 }
 
@@ -67,18 +66,20 @@ int main(int argc, char **argv)
     double ported[PIECES], bare[PIECES];
     volatile uint32_t *registers;
     IvshmemPort *port;
+    unsigned peer;
     char uri[64];
 
-    if (argc != 3)
-        die("usage: bench-guest-ring ADDRESS ROUNDS");
+    if (argc != 4)
+        die("usage: bench-guest-ring ADDRESS PEER ROUNDS");
+    peer = (unsigned)argument(argv[2], 0, 65535);
     (void)snprintf(uri, sizeof(uri), "pci:%s", argv[1]);
     if (ivshmem_port_open(&port, uri, NULL) < 0)
         die("cannot open %s", uri);
     registers = map_registers(argv[1]);
-    for (int64_t n = argument(argv[2], 1, 10000); n > 0; n--) {
+    for (int64_t n = argument(argv[3], 1, 10000); n > 0; n--) {
         for (int i = 0; i < PIECES; i++) {
-            ported[i] = ring_by_port(port);
-            bare[i] = ring_by_store(&registers[3]);
+            ported[i] = ring_by_port(port, peer);
+            bare[i] = ring_by_store(&registers[3], peer);
         }
         qsort(ported, PIECES, sizeof(*ported), compare);
         qsort(bare, PIECES, sizeof(*bare), compare);

@@ -10,9 +10,11 @@ sys.path[:0] = [str(TREE / "tests/vm"), str(TREE / "tests/lib")]
 from agent import TIMEOUT  # noqa: E402
 from image import Image  # noqa: E402
 from machine import Vm  # noqa: E402
+from peer import Peer  # noqa: E402
 from serve import Server  # noqa: E402
 from tool import Tool  # noqa: E402
 
+NOBODY = 65535
 PROGRAMS = ("bench/bench-guest-floor", "bench/bench-guest-ring")
 
 
@@ -26,15 +28,18 @@ def _run(vm, *words):
 
 
 def measure(count, rounds):
-    """Gives ([{"ping": us, "floor": us}], [{"port": ns, "store": ns}])."""
+    """Gives ([{"ping": us, "floor": us}], [{"port": ns, "store": ns}] of a peer that is there and
+    never looks, and the same of nobody)."""
     with Server(size="64K", n_vectors=1) as server, \
             Vm(Image(programs=PROGRAMS).make(), server.socket, vectors=1) as vm, \
-            Tool("-S", server.socket, "pong") as pong:
+            Tool("-S", server.socket, "pong") as pong, Peer(server.socket, 1) as sleeper:
+        sleeper.setup()
         peer = pong.line().split()[1].removeprefix("id=")
         vm.ready()
         # Before the set-up: what vfio has, sysfs does not map a second time.
         address = vm.call("list", TIMEOUT)[0].split(",")[0]
-        rings = _run(vm, "/bin/bench-guest-ring", address, rounds)
+        rings, to_nobody = (_run(vm, "/bin/bench-guest-ring", address, to, rounds)
+                            for to in (sleeper.id, NOBODY))
         if vm.client("setup", port=None).status != 0:
             raise RuntimeError(f"the guest cannot be set up: {vm.console()}")
         group = vm.call("list", TIMEOUT)[0].split(",")[3]
@@ -45,4 +50,4 @@ def measure(count, rounds):
         for _ in range(rounds):
             before = _run(vm, *floor)[0]["p50"]
             trips.append({"ping": _run(vm, *ping)[0]["p50"], "floor": before})
-        return trips, rings
+        return trips, rings, to_nobody

@@ -5,8 +5,6 @@
  */
 #pragma once
 
-#include <endian.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -37,27 +35,10 @@ void bar_unmap(Bar *bar);
 /** Reads a 32-bit little-endian register. @return 0 or a negative errno */
 int bar_read(const Bar *bar, unsigned offset, uint32_t *out);
 
-/** As bar_write(), for a range that is not mapped. */
+/** Writes such a register of a range that is not mapped. @return as above */
 int bar_write_through_fd(const Bar *bar, unsigned offset, uint32_t value);
 
 static inline volatile uint32_t *bar_place(const Bar *bar, unsigned offset)
 {
     return (volatile uint32_t *)(void *)(bar->at + offset);
-}
-
-/**
- * Writes a 32-bit little-endian register, after all earlier stores of this thread. x86 keeps stores
- * in their order, those to uncached memory too; elsewhere it takes a full barrier. @return as above
- */
-static inline int bar_write(const Bar *bar, unsigned offset, uint32_t value)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    atomic_signal_fence(memory_order_seq_cst);
-#else
-    atomic_thread_fence(memory_order_seq_cst);
-#endif
-    if (!bar->map)
-        return bar_write_through_fd(bar, offset, value);
-    *bar_place(bar, offset) = htole32(value);
-    return 0;
 }

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "device/doorbell.h"
 #include "device/pci.h"
 #include "util/cleanup.h"
 #include "util/sys.h"
@@ -29,7 +30,6 @@
 #define REGISTER_ID       8  /* IVPosition */
 #define REGISTER_DOORBELL 12 /* peer << 16 | vector */
 #define REGISTERS_SIZE    16 /* at least */
-#define DOORBELL_MAX      0xffff
 
 #if defined(__x86_64__) || defined(__i386__)
 #define MEMORY_SUFFIX ""
@@ -145,6 +145,8 @@ static int read_id(IvshmemDevice *device)
     if (result < 0)
         return fail(device, "cannot read its ID", result);
     device->id = (int)id;
+    if (device->registers.map)
+        device->doorbell = bar_place(&device->registers, REGISTER_DOORBELL);
     return 0;
 }
 
@@ -271,11 +273,21 @@ bool ivshmem_device_has_interrupts(const IvshmemDevice *device)
     return device->interrupts;
 }
 
+volatile uint32_t *device_doorbell(const IvshmemDevice *device)
+{
+    return device->doorbell;
+}
+
 int ivshmem_device_ring(IvshmemDevice *device, unsigned peer, unsigned vector)
 {
     if ((peer | vector) > DOORBELL_MAX)
         return -EINVAL;
+    if (device->doorbell) {
+        doorbell_store(device->doorbell, peer, vector);
+        return 0;
+    }
     if (device->id < 0)
         return device->id;
-    return bar_write(&device->registers, REGISTER_DOORBELL, (uint32_t)peer << 16 | vector);
+    return bar_write_through_fd(&device->registers, REGISTER_DOORBELL,
+                                (uint32_t)peer << 16 | vector);
 }

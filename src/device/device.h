@@ -22,6 +22,7 @@ struct IvshmemDevice {
     int command_found; /* the command register as it was, -1 if it was not read */
 
     Bar registers;
+    volatile uint32_t *doorbell; /* in them; NULL if they are not mapped, or it has no peers */
     Bar memory;
     int *vectors; /* owned eventfds, n_fds of them; NULL without interrupts */
     unsigned n_fds;

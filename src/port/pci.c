@@ -2,6 +2,8 @@
 /* A port in a virtual machine: its ivshmem device. There is never any news of peers. */
 #include "port/port.h"
 
+#include "device/doorbell.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,8 @@ static int open_pci(IvshmemPort *port, const char *where, const IvshmemPortOptio
     memcpy(port->name, SCHEME, sizeof(SCHEME));
     memcpy(port->name + sizeof(SCHEME) - 1, address, strlen(address) + 1);
     port->id = ivshmem_device_id(port->device);
+    port->doorbell = device_doorbell(port->device);
+    port->n_stored = port->doorbell ? DOORBELL_MAX + 1 : 0;
     port->memory = ivshmem_device_memory(port->device);
     port->memory_size = ivshmem_device_memory_size(port->device);
     port->interrupts = ivshmem_device_has_interrupts(port->device);

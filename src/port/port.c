@@ -6,6 +6,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "device/doorbell.h"
 #include "util/cleanup.h"
 
 static const PortKind *const kinds[] = {&port_unix, &port_pci};
@@ -80,6 +81,10 @@ bool ivshmem_port_has_interrupts(const IvshmemPort *port)
 
 int ivshmem_port_ring(IvshmemPort *port, unsigned peer, unsigned vector)
 {
+    if ((peer | vector) < port->n_stored) {
+        doorbell_store(port->doorbell, peer, vector);
+        return 0;
+    }
     /* Not through the table: an indirect call is what the processor guesses worst after a system
      * call, and this function is measured against one. */
     if (port->device)

@@ -16,7 +16,9 @@ typedef struct PortKind PortKind;
 
 struct IvshmemPort {
     const PortKind *kind;
-    IvshmemPortOptions options; /* without what may be gone: root */
+    unsigned n_stored;           /* peers and vectors below this, a power of two, are rung by a */
+    volatile uint32_t *doorbell; /* store here; 0 if there is no such place */
+    IvshmemPortOptions options;  /* without what may be gone: root */
     LogSink log;
     char *name; /* owned */
     void *memory;
