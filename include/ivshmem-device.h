@@ -122,9 +122,11 @@ IVSHMEM_API int ivshmem_device_id(const IvshmemDevice *device);
 /**
  * The shared memory, readable and writable, page-aligned, for as long as the device is open.
  *
- * On x86 it is mapped so that plain loads and stores keep their order, as in any other memory; no
- * stock kernel gives user space a cached mapping of a PCI device's memory, but KVM on Intel caches
- * it all the same. Elsewhere use atomics or barriers, as between threads.
+ * On x86 the guest's kernel maps it uncached, so plain loads and stores keep their order, as in any
+ * other memory; no stock kernel gives user space a cached mapping of a PCI device's memory. KVM on
+ * Intel caches it all the same, unless told not to; KVM on AMD does not, and each access there goes
+ * to memory: copy what you read more than once. Elsewhere use atomics or barriers, as between
+ * threads.
  */
 IVSHMEM_API void *ivshmem_device_memory(const IvshmemDevice *device);
 

@@ -11,7 +11,8 @@
  * eventfd is born readable, and whoever listens has looked at the memory once after MSI-X went on.
  *
  * How the memory is mapped: on x86 both ways map it uncached, which keeps the order of loads and
- * stores that x86 promises; sysfs's resource2_wc would let stores overtake each other. Elsewhere
+ * stores that x86 promises; sysfs's resource2_wc would let stores overtake each other, and release
+ * stores of a compiler would not release. Write-back is not to be had. Elsewhere
  * uncached means device memory, which faults on unaligned access, as memcpy does; there
  * resource2_wc is normal memory, and barriers do what they do between threads.
  */

@@ -125,12 +125,21 @@ class Guest:
         status, out, err = self.call(f"finish {TIMEOUT * 1000}", 2 * TIMEOUT)
         return Done(int(status), *(bytes.fromhex(text[1:]).decode() for text in (out, err)))
 
-    def file(self, path):
-        """A text file of the guest."""
-        self.call(f"start /bin/cat {path}")
-        return self.finish_client().out
-
     def client(self, *words, **options):
         """Runs it to its end."""
         self.start_client(*words, **options)
         return self.finish_client()
+
+    # Its files
+
+    def get(self, path, offset=0, length=65536):
+        """What a file of the guest has, at most so many bytes of it."""
+        return bytes.fromhex("".join(self.call(f"get {path} {offset} {length}")))
+
+    def put(self, path, data, offset=0):
+        """Writes into a file of the guest that is there."""
+        self.call(f"put {path} {offset} {data.hex()}")
+
+    def file(self, path):
+        """A text file of the guest."""
+        return self.get(path).decode()

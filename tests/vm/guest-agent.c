@@ -30,11 +30,12 @@
 #include "util/cleanup.h"
 
 #define PORT      "/dev/ttyS1"
-#define MODULES   "/modules" /* the files "1", "2", ... in the order of loading */
+#define MODULES   "/modules" /* a folder of files "1", "2", ... in the order of loading */
 #define LINE_SIZE 16384
 #define MAX_WORDS 24
 #define MAX_LIST  16
 #define BYTES_MAX 4096 /* of one read or write */
+#define FILE_MAX  65536
 
 /* Where a ping and its pong stand, in cache lines of their own. */
 #define PING_AT 0x1000
@@ -82,14 +83,14 @@ static double now_us(void)
     return (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
 }
 
+/* load [FOLDER] */
 static int do_load(char **words)
 {
-    (void)words;
     for (unsigned i = 1;; i++) {
         char path[64];
         _cleanup_close_ int fd = -1;
 
-        (void)snprintf(path, sizeof(path), MODULES "/%u", i);
+        (void)snprintf(path, sizeof(path), "%s/%u", words[1] ? words[1] : MODULES, i);
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
             return answer(errno == ENOENT ? 0 : -errno);
@@ -216,6 +217,15 @@ static int do_read(char **words)
     return from ? answer_bytes(from, length) : answer(-ERANGE);
 }
 
+/* @return 0 or a negative errno */
+static int read_digits(const char *digits, uint8_t *to, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (sscanf(digits + 2 * i, "%2hhx", &to[i]) != 1)
+            return -EINVAL;
+    return 0;
+}
+
 /* write OFFSET DIGITS */
 static int do_write(char **words)
 {
@@ -223,30 +233,42 @@ static int do_write(char **words)
     size_t length = strlen(digits) / 2;
     uint8_t *to = memory_at(words[1], length);
 
-    if (!to)
-        return answer(-ERANGE);
-    for (size_t i = 0; i < length; i++) {
-        if (sscanf(digits + 2 * i, "%2hhx", &to[i]) != 1)
-            return answer(-EINVAL);
-    }
-    return answer(0);
+    return answer(to ? read_digits(digits, to, length) : -ERANGE);
 }
 
-/* config ADDRESS OFFSET LENGTH: of the configuration space, as sysfs shows it */
-static int do_config(char **words)
+/* get PATH OFFSET LENGTH: what a file has, at most so many bytes of it */
+static int do_get(char **words)
 {
-    char path[128];
-    uint8_t bytes[256];
-    size_t length = number(words[3]);
-    _cleanup_close_ int fd = -1;
+    static uint8_t bytes[FILE_MAX];
+    _cleanup_close_ int fd = open(words[1], O_RDONLY | O_CLOEXEC);
+    size_t length = number(words[3]), n = 0;
+    ssize_t got;
 
-    (void)snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", words[1]);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return answer(-errno);
-    if (length > sizeof(bytes) || pread(fd, bytes, length, number(words[2])) != (ssize_t)length)
-        return answer(-EIO);
-    return answer_bytes(bytes, length);
+    if (length > sizeof(bytes))
+        return answer(-E2BIG);
+    do {
+        got = pread(fd, bytes + n, length - n, (off_t)(number(words[2]) + n));
+        if (got < 0)
+            return answer(-errno);
+        n += (size_t)got;
+    } while (got > 0 && n < length);
+    return answer_bytes(bytes, n);
+}
+
+/* put PATH OFFSET DIGITS: into a file that is there */
+static int do_put(char **words)
+{
+    uint8_t bytes[256];
+    size_t length = strlen(words[3]) / 2;
+    _cleanup_close_ int fd = open(words[1], O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return answer(-errno);
+    if (length > sizeof(bytes) || read_digits(words[3], bytes, length) < 0)
+        return answer(-EINVAL);
+    return answer(pwrite(fd, bytes, length, (off_t)number(words[2])) < 0 ? -errno : 0);
 }
 
 typedef struct Look {
@@ -391,18 +413,18 @@ static const struct Command {
     int n_words;              /* at least, with the name */
     bool needs_device;
 } commands[] = {
-    {"load", do_load, 1, false},       {"list", do_list, 1, false},
-    {"appear", do_appear, 2, false},   {"bind", do_bind, 1, false},
-    {"unbind", do_unbind, 1, false},   {"open", do_open, 1, false},
-    {"close", do_close, 1, true},      {"id", do_id, 1, true},
-    {"ring", do_ring, 3, true},        {"wait", do_wait, 3, true},
-    {"read", do_read, 3, true},        {"write", do_write, 3, true},
-    {"config", do_config, 4, false},   {"ping", do_ping, 5, true},
-    {"pong", do_pong, 5, true},        {"given", do_given, 1, false},
-    {"start", do_start, 2, false},     {"until", do_until, 3, false},
-    {"signal", do_signal, 2, false},   {"finish", do_finish, 2, false},
-    {"release", do_release, 1, false}, {"unlink", do_unlink, 2, false},
-    {"user", do_user, 2, false},
+    {"load", do_load, 1, false},     {"list", do_list, 1, false},
+    {"appear", do_appear, 2, false}, {"bind", do_bind, 1, false},
+    {"unbind", do_unbind, 1, false}, {"open", do_open, 1, false},
+    {"close", do_close, 1, true},    {"id", do_id, 1, true},
+    {"ring", do_ring, 3, true},      {"wait", do_wait, 3, true},
+    {"read", do_read, 3, true},      {"write", do_write, 3, true},
+    {"get", do_get, 4, false},       {"put", do_put, 4, false},
+    {"ping", do_ping, 5, true},      {"pong", do_pong, 5, true},
+    {"given", do_given, 1, false},   {"start", do_start, 2, false},
+    {"until", do_until, 3, false},   {"signal", do_signal, 2, false},
+    {"finish", do_finish, 2, false}, {"release", do_release, 1, false},
+    {"unlink", do_unlink, 2, false}, {"user", do_user, 2, false},
 };
 
 static int run(char *line)
@@ -449,6 +471,7 @@ int main(void)
     (void)mount("proc", "/proc", "proc", 0, NULL);
     (void)mount("sysfs", "/sys", "sysfs", 0, NULL);
     (void)mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+    (void)mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
     if (open_port() == 0) {
         (void)fprintf(port, "ready\n");
         (void)fflush(port);

@@ -30,6 +30,10 @@ MODULES = [
 ]
 
 
+# Another driver that can have the device. It is not where kernels keep it.
+OTHER_DRIVER = "uio_pci_generic"
+OTHER_MODULES = ["drivers/uio/uio.ko", "drivers/uio/uio_pci_generic.ko"]
+
 CLIENT = "bin/ivshmem-client"  # where guests have it
 
 
@@ -68,7 +72,8 @@ class Image:
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not self.kernel.exists() or not self._release.exists():
+            last = self.folder / f"other-{len(OTHER_MODULES)}"
+            if not all(path.exists() for path in (self.kernel, self._release, last)):
                 self._fetch()
             run(["ninja", "-C", build_folder(), "tests/vm/guest-agent", "ivshmem-client-static",
                  *self._programs])
@@ -86,6 +91,8 @@ class Image:
             (modules,) = (scratch / "lib/modules").glob("*/kernel")
             for i, module in enumerate(MODULES, 1):
                 shutil.copy(modules / module, self.folder / f"module-{i}")
+            for i, module in enumerate(OTHER_MODULES, 1):
+                shutil.copy(modules / module, self.folder / f"other-{i}")
             self._release.write_text(modules.parent.name, encoding="ascii")
             shutil.copy(kernel, self.folder / "vmlinuz.new")
         os.rename(self.folder / "vmlinuz.new", self.kernel)
@@ -97,6 +104,8 @@ class Image:
             name = f"lib/modules/{self.release}/kernel/{module}"
             files[name] = (self.folder / f"module-{i}").read_bytes()
             links[f"modules/{i}"] = f"/{name}"
+        for i in range(1, len(OTHER_MODULES) + 1):
+            files[f"other/{i}"] = (self.folder / f"other-{i}").read_bytes()
         folders = {"dev", "proc", "sys", "modules", "etc", "tmp"}
         for name in files:
             folders |= {str(parent) for parent in pathlib.PurePath(name).parents} - {"."}

@@ -7,9 +7,11 @@ import json
 import signal
 
 import pytest
-from image import FULL_KERNEL, MODULES, Image
+from image import FULL_KERNEL, MODULES, OTHER_DRIVER, Image
 from tool import Tool, run
 
+COMMAND = 4  # PCI command register, its low byte
+BUS_MASTER = 4
 FIGURES = ["min", "p50", "p90", "p99", "p99.9", "max"]
 
 
@@ -252,6 +254,49 @@ def test_without_interrupt_remapping(start):
     vm.ready()
     ok(vm.client("setup", port=None))
     diagnosis(vm.client("doctor", port=None), "does not remap interrupts")
+
+
+def test_another_driver(start):
+    """Who has the device is said, and it is not taken away."""
+    server = start.server(n_vectors=1)
+    vm = start.vm(server.socket, vectors=1)
+    vm.ready()
+    (device,) = (line.split(",")[0] for line in vm.call("list"))
+    vm.call("load /other")
+    vm.put(f"/sys/bus/pci/devices/{device}/driver_override", OTHER_DRIVER.encode())
+    vm.put("/sys/bus/pci/drivers_probe", device.encode())
+    diagnosis(vm.client("doctor", port=None), f"the kernel's driver {OTHER_DRIVER} has it")
+    refused(vm.client("list"), f"the kernel's driver {OTHER_DRIVER} has it")
+    for words in [["setup"], ["setup", "--undo"]]:
+        refused(vm.client(*words, port=None), f"the kernel's driver {OTHER_DRIVER} has it")
+    vm.put(f"/sys/bus/pci/drivers/{OTHER_DRIVER}/unbind", device.encode())
+    ok(vm.client("setup", port=None))
+    assert "vectors arrive" in ok(vm.client("doctor"))
+
+
+def test_bus_master_off(start):
+    """A program has the device open, and its Bus Master is off: the doctor sees it from outside."""
+    server = start.server(n_vectors=1)
+    host = start.peer(server)
+    vm = start.vm(server.socket, vectors=1)
+    peer = int(vm.device()[0])
+    host.until_told(peer)
+    (device,) = (line.split(",")[0] for line in vm.call("list"))
+    diagnosis(vm.client("doctor", port=None), "another process has a device")
+    config = f"/sys/bus/pci/devices/{device}/config"
+    command = vm.get(config, COMMAND, 1)[0]
+    vm.call("wait 0 0")
+    vm.put(config, bytes([command & ~BUS_MASTER]), COMMAND)
+    host.ring(peer, 0)
+    assert vm.call("wait 0 300") == ["0"]  # indeed
+    diagnosis(vm.client("doctor", port=None), "another process has a device",
+              "is open with Bus Master off, so no interrupt arrives")
+    vm.put(config, bytes([command]), COMMAND)
+    host.ring(peer, 0)
+    assert vm.call("wait 0 10000") == ["1"]
+    diagnosis(vm.client("doctor", port=None), "another process has a device")
+    vm.call("close")
+    assert "vectors arrive" in ok(vm.client("doctor"))
 
 
 def test_vectors_that_differ(start):

@@ -3,12 +3,14 @@
 
 import errno
 import os
+import re
 
 import pytest
 from agent import GuestError
 from image import FULL_KERNEL, Image
 
 WAIT_MS = 5000
+SYSFS = "/sys/bus/pci/devices"
 COMMAND = 4  # PCI command register
 BUS_MASTER = 4
 MSIX_ENABLE = 0x8000
@@ -16,7 +18,7 @@ MSIX_ENABLE = 0x8000
 
 def config16(vm, address, offset):
     """A register of the device's configuration space, as the guest's kernel shows it."""
-    return int.from_bytes(bytes.fromhex(vm.call(f"config {address} {offset} 2")[0]), "little")
+    return int.from_bytes(vm.get(f"{SYSFS}/{address}/config", offset, 2), "little")
 
 
 def msix_control(vm, address):
@@ -137,6 +139,30 @@ def test_without_interrupt_remapping(start):
     vm.call("bind")
     assert refused(vm, "open") == errno.EPERM
     assert "intremap=on" in vm.console()
+
+
+def mapped_as(vm, address, bar):
+    """How the guest's kernel maps a BAR into processes: its memory types."""
+    start = int(vm.file(f"{SYSFS}/{address}/resource").splitlines()[bar].split()[0], 16)
+    return set(re.findall(rf"mem 0x0*{start:x}-0x\w+\] (\S+)",
+                          vm.file("/sys/kernel/debug/x86/pat_memtype_list")))
+
+
+def test_memory_type(start):
+    """What the manual says of x86: without a cache through vfio as through sysfs, and the machine's
+    MTRRs want that too."""
+    server = start.server(n_vectors=1)
+    vm = start.vm(server.socket, vectors=1)
+    vm.ready()
+    vm.call("load")
+    address = listed(vm)[0]
+    for way in ["open", "bind", "open"]:
+        vm.call(way)
+        if way == "open":
+            assert mapped_as(vm, address, 0) == mapped_as(vm, address, 2) == {"uncached-minus"}
+            vm.call("close")
+    assert mapped_as(vm, address, 2) == set()
+    assert re.search("base=0x0c0000000 .* uncachable", vm.file("/proc/mtrr"))
 
 
 def test_plain_device(start):
