@@ -191,6 +191,36 @@ static void test_other_faults(void **state)
     assert_int_equal(command_register(), MACHINE_COMMAND);
 }
 
+/* One call after the other fails, of all that open makes: it is undone, or, where something need
+ * not be known, done. */
+static void test_any_fault(void **state)
+{
+    unsigned n_failed = 0;
+
+    (void)state;
+    machine_add(MACHINE_ADDRESS, 1, VFIO_DRIVER, true);
+    machine.fail_errno = EMFILE;
+    for (bool reached = true; reached;) {
+        IvshmemDevice *device = NULL;
+        int result;
+
+        machine.log[0] = '\0';
+        machine.fail_call++;
+        machine.n_calls = 0;
+        result = ivshmem_device_open(&device, MACHINE_ADDRESS, machine_options());
+        reached = machine.n_calls >= machine.fail_call;
+        assert_true((result == 0) == (device != NULL));
+        n_failed += result < 0;
+        if (result < 0)
+            assert_non_null(strstr(machine.log, MACHINE_ADDRESS));
+        ivshmem_device_close(device);
+        assert_int_equal(command_register(), MACHINE_COMMAND);
+        machine_add(MACHINE_ADDRESS, 1, VFIO_DRIVER, true);
+    }
+    /* container, group, 2 + 3 + 1 ioctls, 3 regions, 2 mappings, vectors and their ioctl */
+    assert_true(n_failed >= 2 + 6 + 3 + 2 + MACHINE_N_VECTORS + 1);
+}
+
 static int n_eventfds; /* that can still be made */
 
 static int scarce_eventfd(unsigned initial, int flags)
@@ -229,6 +259,7 @@ int main(void)
         machine_test(test_wait),         machine_test(test_wait_for),
         machine_test(test_ioctl_faults), machine_test(test_other_faults),
         machine_test(test_scarcity),     machine_test(test_signal),
+        machine_test(test_any_fault),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

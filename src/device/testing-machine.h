@@ -4,8 +4,8 @@
  * only.
  *
  * A device's configuration space, registers and memory are real files that the code under test
- * really maps and reads; vfio's ioctls are answered here. machine.fail_ioctl and machine.fail_open
- * make one call fail.
+ * really maps and reads; vfio's ioctls are answered here. machine.fail_ioctl, machine.fail_open
+ * and machine.fail_call make one call fail.
  */
 #pragma once
 
@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ typedef struct Machine {
     char log[4096]; /* lines that the code under test has logged */
     SysCalls real;
     int n_fds;                /* that were open before */
+    unsigned fail_call;       /* the call of this number fails, counting from 1, */
     unsigned long fail_ioctl; /* this request fails, */
     const char *fail_open;    /* and so does open of a path that ends so, */
     int fail_errno;           /* with this */
@@ -50,6 +52,7 @@ typedef struct Machine {
     bool no_binding;    /* the driver refuses the device */
     int vectors[16];    /* what SET_IRQS has been given */
     unsigned n_vectors;
+    unsigned n_calls; /* so far */
 } Machine;
 
 static Machine machine;
@@ -177,9 +180,20 @@ static inline bool ends_with(const char *text, const char *end)
     return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
 }
 
+/* Whether it is this call's turn to fail. */
+static inline bool machine_fails(void)
+{
+    if (++machine.n_calls != machine.fail_call)
+        return false;
+    errno = machine.fail_errno;
+    return true;
+}
+
 /* The kernel's part in binding: what is opened for writing is taken for written. */
 static inline int machine_open(const char *path, int flags)
 {
+    if (machine_fails())
+        return -1;
     if (machine.fail_open && ends_with(path, machine.fail_open)) {
         errno = machine.fail_errno;
         return -1;
@@ -189,6 +203,18 @@ static inline int machine_open(const char *path, int flags)
     if (ends_with(path, "/vfio-pci/unbind"))
         machine_link(MACHINE_ADDRESS, "driver", NULL);
     return machine.real.open(path, flags);
+}
+
+static inline int machine_eventfd(unsigned initial, int flags)
+{
+    return machine_fails() ? -1 : machine.real.eventfd(initial, flags);
+}
+
+static inline void *machine_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+    if (machine_fails())
+        return MAP_FAILED;
+    return machine.real.mmap(addr, len, prot, flags, fd, offset);
 }
 
 static inline int machine_region(struct vfio_region_info *info)
@@ -233,6 +259,8 @@ static inline int machine_ioctl(int fd, unsigned long request, void *argument)
     char path[PATH_MAX];
 
     (void)fd;
+    if (machine_fails())
+        return -1;
     if (machine.fail_ioctl == request) {
         errno = machine.fail_errno;
         return -1;
@@ -296,6 +324,8 @@ static inline int machine_start(void **state)
     machine_put_text("dev/vfio/5", "");
     sys.open = machine_open;
     sys.ioctl = machine_ioctl;
+    sys.eventfd = machine_eventfd;
+    sys.mmap = machine_mmap;
     return 0;
 }
 

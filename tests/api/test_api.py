@@ -248,6 +248,17 @@ def test_errors(build, folder):
         memory.unlink()
 
 
+def test_port(build, serve, connect):
+    """The guest's face, on the host; in guests it is ivshmem-client that uses it."""
+    server = serve(size="64K", n_vectors=2)
+    peer = connect(server).setup()
+    done = subprocess.run([build("port"), f"unix:{server.socket}", str(peer.id)],
+                          capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+    assert peer.map[:16] == b"from the program"
+    assert [peer.wait(vector, timeout=0) for vector in range(2)] == [0, 1]
+
+
 def test_library_exports_its_functions_only():
     listed = subprocess.run(["nm", "-D", "--defined-only", build_folder() / "libivshmem.so"],
                             capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
