@@ -55,7 +55,7 @@ def ping_figures(text, count):
 def check_setup(vm):
     """What setup does, and what it says that it would do."""
     assert modules_in(ok(vm.client("setup", "--dry-run", "--group=ivshmem", port=None))) == len(MODULES)
-    device = json.loads(ok(vm.client("list", "--json")))["device"]
+    device = json.loads(ok(vm.client("list", "--json", port=None)))["device"]
     said = ok(vm.client("setup", "--dry-run", "--group=ivshmem", port=None))
     assert f"echo vfio-pci > /sys/bus/pci/devices/{device}/driver_override\n" in said
     assert "chmod 660 /dev/vfio/" in said
@@ -277,10 +277,9 @@ def test_another_driver(start):
 def test_bus_master_off(start):
     """A program has the device open, and its Bus Master is off: the doctor sees it from outside."""
     server = start.server(n_vectors=1)
-    host = start.peer(server)
     vm = start.vm(server.socket, vectors=1)
     peer = int(vm.device()[0])
-    host.until_told(peer)
+    host = start.peer(server)  # knows it
     (device,) = (line.split(",")[0] for line in vm.call("list"))
     diagnosis(vm.client("doctor", port=None), "another process has a device")
     config = f"/sys/bus/pci/devices/{device}/config"

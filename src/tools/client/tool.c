@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/client/tool.h"
 
+#include "ivshmem-device.h"
 #include "util/size.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 int tool_error(const char *format, ...)
 {
@@ -67,13 +69,24 @@ const char *tool_last_error(void)
     return last_error;
 }
 
+/* In a virtual machine there is no server, so that its user need not say that it is one. */
+static const char *default_port(void)
+{
+    bool device = access(DEFAULT_SOCKET, F_OK) < 0 && ivshmem_device_list(NULL, NULL, 0) > 0;
+
+    return device ? PCI_SCHEME "auto" : UNIX_SCHEME DEFAULT_SOCKET;
+}
+
 int tool_try_open(IvshmemPort **port, const ToolOptions *options, const IvshmemPortOptions *more)
 {
-    const char *path = options->socket ? options->socket : DEFAULT_SOCKET;
     IvshmemPortOptions all = more ? *more : (IvshmemPortOptions){0};
-    char uri[PATH_MAX];
+    const char *uri = options->port;
+    char socket[PATH_MAX];
 
-    (void)snprintf(uri, sizeof(uri), UNIX_SCHEME "%s", path);
+    if (!uri && options->socket) {
+        (void)snprintf(socket, sizeof(socket), UNIX_SCHEME "%s", options->socket);
+        uri = socket;
+    }
     all.timeout_ms = options->connect_timeout_ms;
     if (all.timeout_ms == 0)
         all.timeout_ms = 1; /* no time, which 0 does not stand for */
@@ -83,7 +96,7 @@ int tool_try_open(IvshmemPort **port, const ToolOptions *options, const IvshmemP
     all.log = take_line;
     verbose = options->verbose;
     last_error[0] = '\0';
-    return ivshmem_port_open(port, options->port ? options->port : uri, &all);
+    return ivshmem_port_open(port, uri ? uri : default_port(), &all);
 }
 
 int tool_open(IvshmemPort **port, const ToolOptions *options, const IvshmemPortOptions *more)
