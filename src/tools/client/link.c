@@ -136,12 +136,38 @@ static int take_others(Link *link, struct pollfd *fds, size_t n_fds, int timeout
     return n;
 }
 
+/* Takes a doorbell that has come, if one has. Whether the counter is no longer what it was. */
+static bool take_doorbell(const struct pollfd *vector, const _Atomic uint64_t *counter,
+                          uint64_t was)
+{
+    uint64_t count;
+
+    if (vector->revents)
+        (void)!nowait_read(vector->fd, &count, sizeof(count));
+    return atomic_load_explicit(counter, memory_order_acquire) != was;
+}
+
+static int sleep_long(Link *link, struct pollfd *fds, const _Atomic uint64_t *counter, uint64_t was,
+                      int64_t deadline)
+{
+    int n;
+
+    do {
+        n = take_others(link, fds, VECTOR + 1, deadline_left(deadline));
+        if (n == -EINTR)
+            return n;
+        if (n > 0 && take_doorbell(&fds[VECTOR], counter, was))
+            return 1;
+    } while (n != 0);
+    return 0;
+}
+
 /*
  * One poll of one descriptor and one read for a doorbell, as in a program that does nothing else:
  * each descriptor more costs as much as a fifth of a round trip, and a timeout, for which the
  * kernel sets a timer, a tenth. So a tick ends a poll that finds nothing, and the other descriptors
- * are polled then, and every now and then. The clock is not asked unless something else has woken
- * us, as in a virtual machine that can cost more than both.
+ * are polled then, without ticks, and every now and then. The clock is not asked unless something
+ * else has woken us, as in a virtual machine that can cost more than both.
  *
  * Whoever finds the counter changed takes the doorbell too: it would end the next wait early.
  */
@@ -154,30 +180,22 @@ static int sleep_until_rung(Link *link, const _Atomic uint64_t *counter, uint64_
         [VECTOR] = {.fd = ivshmem_port_vector_fd(link->port, link->vector), .events = POLLIN},
     };
     bool patient = timeout_ms < 0 || timeout_ms >= TICK_MS;
-    int64_t deadline = 0;
-    uint64_t count;
-    int n = 0;
+    int result;
 
     if (++link->n_waits % OTHERS_EVERY == 0 && take_others(link, fds, VECTOR, 0) == -EINTR)
         return -EINTR;
-    if (atomic_load_explicit(counter, memory_order_acquire) != was) {
-        (void)!nowait_read(fds[VECTOR].fd, &count, sizeof(count));
+    fds[VECTOR].revents = POLLIN; /* should the answer be there already, its doorbell is too */
+    if (atomic_load_explicit(counter, memory_order_acquire) != was)
+        return take_doorbell(&fds[VECTOR], counter, was);
+    result = poll(&fds[VECTOR], 1, patient ? -1 : timeout_ms);
+    if (result > 0 && take_doorbell(&fds[VECTOR], counter, was))
         return 1;
-    }
-    n = poll(&fds[VECTOR], 1, patient ? -1 : timeout_ms);
-    for (;;) {
-        if (n > 0 && fds[VECTOR].revents)
-            (void)!nowait_read(fds[VECTOR].fd, &count, sizeof(count));
-        if (atomic_load_explicit(counter, memory_order_acquire) != was)
-            return 1;
-        if (n == -EINTR)
-            return n;
-        if (n == 0 && (deadline || !patient))
-            return take_others(link, fds, VECTOR, 0) == -EINTR ? -EINTR : 0;
-        if (!deadline)
-            deadline = deadline_after(timeout_ms);
-        n = take_others(link, fds, sizeof(fds) / sizeof(fds[0]), deadline_left(deadline));
-    }
+    if (result == 0)
+        return take_others(link, fds, VECTOR, 0) == -EINTR ? -EINTR : 0;
+    link_stop();
+    result = sleep_long(link, fds, counter, was, deadline_after(timeout_ms));
+    link_start();
+    return result;
 }
 
 int link_await(Link *link, const _Atomic uint64_t *counter, uint64_t was, bool spins,

@@ -51,8 +51,8 @@ int link_init(Link *link, IvshmemPort *port, const ToolOptions *options, int sig
  */
 int link_check_empty(const Link *link, const ToolOptions *options);
 
-/** From now on until link_stop(), a SIGALRM ten times a second ends waits that find nothing, and
- * any other poll of this process with EINTR. */
+/** From now on until link_stop(), a SIGALRM ten times a second ends each wait that finds nothing,
+ * and any other poll of this process too, with EINTR. */
 void link_start(void);
 void link_stop(void);
 
