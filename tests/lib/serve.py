@@ -68,8 +68,15 @@ def children(pid):
 
 
 def kill_if_there(pid):
+    """Kills a process that need not be our child, and waits for its end: until then its sockets
+    are there."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        fd = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            select.select([fd], [], [], TIMEOUT)
+        finally:
+            os.close(fd)
 
 
 class Server:
