@@ -52,6 +52,38 @@ def ping_figures(text, count):
     return told
 
 
+def check_another_driver(vm):
+    """Who has the device is said, and it is not taken away."""
+    (device,) = (line.split(",")[0] for line in vm.call("list"))
+    said = f"the kernel's driver {OTHER_DRIVER} has it"
+    vm.call("load /other")
+    vm.put(f"/sys/bus/pci/devices/{device}/driver_override", OTHER_DRIVER.encode())
+    vm.put("/sys/bus/pci/drivers_probe", device.encode())
+    diagnosis(vm.client("doctor", port=None), said)
+    refused(vm.client("list"), said)
+    for words in [["setup"], ["setup", "--undo"]]:
+        refused(vm.client(*words, port=None), said)
+    vm.put(f"/sys/bus/pci/drivers/{OTHER_DRIVER}/unbind", device.encode())
+
+
+def check_bus_master(vm, device, peer, host):
+    """A program has the device open, and its Bus Master is off: the doctor sees it from outside."""
+    config = f"/sys/bus/pci/devices/{device}/config"
+    vm.call(f"open {device}")
+    command = vm.get(config, COMMAND, 1)[0]
+    vm.call("wait 0 0")
+    vm.put(config, bytes([command & ~BUS_MASTER]), COMMAND)
+    host.ring(peer, 0)
+    assert vm.call("wait 0 300") == ["0"]  # indeed
+    diagnosis(vm.client("doctor", port=None), "another process has a device",
+              "is open with Bus Master off, so no interrupt arrives")
+    vm.put(config, bytes([command]), COMMAND)
+    host.ring(peer, 0)
+    assert vm.call("wait 0 10000") == ["1"]
+    diagnosis(vm.client("doctor", port=None), "another process has a device")
+    vm.call("close")
+
+
 def check_setup(vm):
     """What setup does, and what it says that it would do."""
     assert modules_in(ok(vm.client("setup", "--dry-run", "--group=ivshmem", port=None))) == len(MODULES)
@@ -145,10 +177,12 @@ def test_every_command(start):
     assert f"is peer {peer}, and all of its 2 vectors arrive" in said
     check_rights(vm)
     check_errors(vm, device)
+    check_bus_master(vm, device, peer, host)
     check_events(vm, peer, host)
     check_pings_with_host(vm, peer, server)
     ok(vm.client("setup", "--undo", port=None))
     assert "interrupts no\n" in ok(vm.client("list"))
+    check_another_driver(vm)
 
 
 def check_pings_with_host(vm, peer, server):
@@ -254,48 +288,6 @@ def test_without_interrupt_remapping(start):
     vm.ready()
     ok(vm.client("setup", port=None))
     diagnosis(vm.client("doctor", port=None), "does not remap interrupts")
-
-
-def test_another_driver(start):
-    """Who has the device is said, and it is not taken away."""
-    server = start.server(n_vectors=1)
-    vm = start.vm(server.socket, vectors=1)
-    vm.ready()
-    (device,) = (line.split(",")[0] for line in vm.call("list"))
-    vm.call("load /other")
-    vm.put(f"/sys/bus/pci/devices/{device}/driver_override", OTHER_DRIVER.encode())
-    vm.put("/sys/bus/pci/drivers_probe", device.encode())
-    diagnosis(vm.client("doctor", port=None), f"the kernel's driver {OTHER_DRIVER} has it")
-    refused(vm.client("list"), f"the kernel's driver {OTHER_DRIVER} has it")
-    for words in [["setup"], ["setup", "--undo"]]:
-        refused(vm.client(*words, port=None), f"the kernel's driver {OTHER_DRIVER} has it")
-    vm.put(f"/sys/bus/pci/drivers/{OTHER_DRIVER}/unbind", device.encode())
-    ok(vm.client("setup", port=None))
-    assert "vectors arrive" in ok(vm.client("doctor"))
-
-
-def test_bus_master_off(start):
-    """A program has the device open, and its Bus Master is off: the doctor sees it from outside."""
-    server = start.server(n_vectors=1)
-    vm = start.vm(server.socket, vectors=1)
-    peer = int(vm.device()[0])
-    host = start.peer(server)  # knows it
-    (device,) = (line.split(",")[0] for line in vm.call("list"))
-    diagnosis(vm.client("doctor", port=None), "another process has a device")
-    config = f"/sys/bus/pci/devices/{device}/config"
-    command = vm.get(config, COMMAND, 1)[0]
-    vm.call("wait 0 0")
-    vm.put(config, bytes([command & ~BUS_MASTER]), COMMAND)
-    host.ring(peer, 0)
-    assert vm.call("wait 0 300") == ["0"]  # indeed
-    diagnosis(vm.client("doctor", port=None), "another process has a device",
-              "is open with Bus Master off, so no interrupt arrives")
-    vm.put(config, bytes([command]), COMMAND)
-    host.ring(peer, 0)
-    assert vm.call("wait 0 10000") == ["1"]
-    diagnosis(vm.client("doctor", port=None), "another process has a device")
-    vm.call("close")
-    assert "vectors arrive" in ok(vm.client("doctor"))
 
 
 def test_vectors_that_differ(start):

@@ -14,6 +14,7 @@ SYSFS = "/sys/bus/pci/devices"
 COMMAND = 4  # PCI command register
 BUS_MASTER = 4
 MSIX_ENABLE = 0x8000
+UNCACHED = {"uncached-minus"}
 
 
 def config16(vm, address, offset):
@@ -30,6 +31,14 @@ def msix_control(vm, address):
             return config16(vm, address, at + 2)
         at = header >> 8
     raise AssertionError("the device has no MSI-X capability")
+
+
+def mapped_as(vm, address, bar):
+    """How the guest's kernel maps a BAR into processes: its memory types. What is said of them in
+    the manual is true: see the callers."""
+    start = int(vm.file(f"{SYSFS}/{address}/resource").splitlines()[bar].split()[0], 16)
+    return set(re.findall(rf"mem 0x0*{start:x}-0x\w+\] (\S+)",
+                          vm.file("/sys/kernel/debug/x86/pat_memtype_list")))
 
 
 def listed(vm):
@@ -66,6 +75,7 @@ def test_opened_once_and_left_as_found(start):
         host.until_told(peer)
         assert config16(vm, address, COMMAND) & BUS_MASTER
         assert msix_control(vm, address) & MSIX_ENABLE
+        assert mapped_as(vm, address, 0) == mapped_as(vm, address, 2) == UNCACHED
         assert refused(vm, "open") == errno.EBUSY
         assert vm.call("wait 1 0") == ["1"]
         vm.send(f"wait 1 {WAIT_MS}")  # still takes doorbells, after the second opener
@@ -73,6 +83,7 @@ def test_opened_once_and_left_as_found(start):
         assert vm.reply() == ["1"]
         vm.call("close")
         assert not msix_control(vm, address) & MSIX_ENABLE
+        assert mapped_as(vm, address, 2) == set()
         assert config16(vm, address, COMMAND) == command
 
     vm.call("unbind")
@@ -113,6 +124,8 @@ def test_without_iommu(start):
     assert refused(vm, "wait 0 0") == errno.EOPNOTSUPP
     assert refused(vm, "open") == errno.EBUSY
     assert refused(vm, "bind") == errno.EBUSY
+    assert mapped_as(vm, address, 2) == UNCACHED
+    assert re.search("base=0x0c0000000 .* uncachable", vm.file("/proc/mtrr"))
     for vector in range(2):
         vm.call(f"ring {host.id} {vector}")
         assert host.wait(vector) == 1
@@ -139,30 +152,6 @@ def test_without_interrupt_remapping(start):
     vm.call("bind")
     assert refused(vm, "open") == errno.EPERM
     assert "intremap=on" in vm.console()
-
-
-def mapped_as(vm, address, bar):
-    """How the guest's kernel maps a BAR into processes: its memory types."""
-    start = int(vm.file(f"{SYSFS}/{address}/resource").splitlines()[bar].split()[0], 16)
-    return set(re.findall(rf"mem 0x0*{start:x}-0x\w+\] (\S+)",
-                          vm.file("/sys/kernel/debug/x86/pat_memtype_list")))
-
-
-def test_memory_type(start):
-    """What the manual says of x86: without a cache through vfio as through sysfs, and the machine's
-    MTRRs want that too."""
-    server = start.server(n_vectors=1)
-    vm = start.vm(server.socket, vectors=1)
-    vm.ready()
-    vm.call("load")
-    address = listed(vm)[0]
-    for way in ["open", "bind", "open"]:
-        vm.call(way)
-        if way == "open":
-            assert mapped_as(vm, address, 0) == mapped_as(vm, address, 2) == {"uncached-minus"}
-            vm.call("close")
-    assert mapped_as(vm, address, 2) == set()
-    assert re.search("base=0x0c0000000 .* uncachable", vm.file("/proc/mtrr"))
 
 
 def test_plain_device(start):
