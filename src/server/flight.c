@@ -86,32 +86,37 @@ uint32_t flight_unread(Flight *flight, Client *client)
     return client->unread;
 }
 
+/* How many descriptors the client may have unread, as things stand. */
+static uint32_t fair_share(const Flight *flight, const State *state)
+{
+    uint32_t n_clients = state->header->n_clients, left, share;
+
+    if (flight->unread < flight->allowance / 2)
+        return FDPASS_BATCH_MAX;
+    left = flight->unread < flight->allowance ? flight->allowance - (uint32_t)flight->unread : 0;
+    share = n_clients > 0 ? left / n_clients : left;
+    return share < MIN_WINDOW ? MIN_WINDOW : share > FDPASS_BATCH_MAX ? FDPASS_BATCH_MAX : share;
+}
+
 uint32_t flight_window(Flight *flight, const State *state, Client *client)
 {
-    uint32_t share, quarter = flight->allowance / 4;
-    uint32_t n_clients = state->header->n_clients;
-    uint32_t window = 0;
+    uint32_t share, enough, before = client->unread;
 
     if (!flight->asked) {
         flight->limited = !is_exempt();
         flight->asked = true;
     }
-    if (!flight->limited)
+    if (!flight->limited || flight->unread < flight->allowance / 4)
         return FDPASS_BATCH_MAX;
-    share = n_clients > 0 ? quarter / n_clients : quarter;
-    if (share < MIN_WINDOW)
-        share = MIN_WINDOW;
-    if (share > FDPASS_BATCH_MAX)
-        share = FDPASS_BATCH_MAX;
-    if (flight->unread < flight->allowance / 2)
-        share = FDPASS_BATCH_MAX;
-    if (client->unread > share / 2) /* more than half of it: worth asking */
+    share = fair_share(flight, state);
+    enough = share == FDPASS_BATCH_MAX ? share / 2 : share - 1;
+    if (before > enough) { /* worth asking */
         refresh(flight, client);
-    if (flight->unread < flight->allowance / 2)
-        share = FDPASS_BATCH_MAX;
-    if (client->unread < share)
-        window = share - client->unread;
-    return window;
+        share = fair_share(flight, state);
+    }
+    if (share < before) /* it may have again what it had: that adds nothing to the sum */
+        share = before < FDPASS_BATCH_MAX ? before : FDPASS_BATCH_MAX;
+    return client->unread < share ? share - client->unread : 0;
 }
 
 bool flight_is_drained(const Client *client)

@@ -9,13 +9,16 @@
  * is a budget, of L:
  *
  * - The three first messages (one descriptor) are sent whatever the budget says.
- * - A client may have up to max(2, L/4 / clients) descriptors unread.
- * - While less than L/2 are on their way in all, it may have a whole batch: nobody who reads is
- *   slowed down unless others do not, and what is on its way need not be asked for at each send.
+ * - While less than L/4 are on their way in all, nobody is asked how much he has read: a client
+ *   may have what its socket holds.
+ * - While less than L/2 are, it may have a whole batch. So nobody who reads is slowed down unless
+ *   others do not.
+ * - Otherwise all may have the same: what is left of L by the number of clients, but 2 at least;
+ * and whoever had more and has read it may have that again, which adds nothing to the sum. It keeps
+ *   the batches large when many read, only not as fast as we send.
  *
- * So those who do not read hold at most half of L between them, as long as there are no more than
- * L/8 of them, and the sum stays below L up to 3/8 L; a server with more clients than that relies
- * on ETOOMANYREFS being retried.
+ * So those who do not read hold at most 5/6 of L between them, as long as there are no more than
+ * L/8 of them; a server with more clients than that relies on ETOOMANYREFS being retried.
  *
  * How many a client has not read is known as an upper bound: what was sent since its queue was last
  * seen empty, or what the queue's size says (SIOCOUTQ gives the memory that is charged to our

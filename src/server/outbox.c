@@ -284,7 +284,9 @@ int outbox_send(ServerCore *core, uint32_t slot)
     outbox->memory_fd = fd_close(outbox->memory_fd);
     if (sent < 0)
         return handle_failure(core, slot, sent);
-    if (all && (uint32_t)sent == batch->n)
+    if ((uint32_t)sent < batch->n)
+        block(core, slot); /* for whatever reason: if it is another, EPOLLOUT comes at once */
+    else if (all)
         bitmap_clear(outbox->ready, slot);
     flight_sent(&core->flight, client, count_fds(&batch->messages, (uint32_t)sent));
     core->state.header->stats.n_messages += (uint32_t)sent;
