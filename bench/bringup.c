@@ -4,10 +4,10 @@
  *
  * What it costs the server to bring clients up one after the other, and what the same messages cost
  * a bare loop. Both are there at the same time and take turns: one client here, one client there.
- * For each round it prints a line with the CPU time of both (user and system, ns). With `burst` it
- * compares the server with itself: all clients connect at once, or one by one. With REGIONS there
- * is a third side, which takes turns too: a server with so many regions, of which all but the one
- * that is brought up have IDLE clients. Both servers have a configuration then.
+ * For each round it prints a line with the CPU time of both (user and system, ns). With `burst` the
+ * line has both twice: all clients come at once, and one by one. With REGIONS there is a third
+ * side, which takes turns too: a server with so many regions, of which all but the one that is
+ * brought up have IDLE clients. Both servers have a configuration then.
  *
  * The messages: each newcomer gets the version, its ID, the memory, every peer's vectors and its
  * own; everybody who is there gets the newcomer's vectors. Both sides send them to the same reader
@@ -18,6 +18,10 @@
  * client, all the eventfds and the memory. It then does nothing but wait for the byte and sendmmsg
  * (send.h). Not in it, and in the server's time: accept, making the eventfds, epoll, knowing who
  * has been told what, and not waiting for anybody who does not read.
+ *
+ * In a burst the messages are as many, and the floor sends what a server would that hears of all
+ * clients before it tells any: the three first messages to each, then each one's peers, a batch of
+ * up to 64 for everybody whose socket poll() says to be writable, round and round.
  */
 #include "common.h"
 #include "crowd.h"
@@ -26,6 +30,7 @@
 #include "server.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +44,7 @@ typedef struct Plan {
     const char *program;
     unsigned n_clients, n_vectors;
     unsigned n_regions, n_idle; /* 0: a server without a configuration */
+    bool burst;                 /* all at once */
 } Plan;
 
 /* The server or the floor, with its clients. */
@@ -115,6 +121,63 @@ static void send_set_up(Sender *sender, const Plan *plan, const int *socks, cons
     sender_send(sender, socks[newcomer]);
 }
 
+/* Up to a batch of what a client hears of all vectors, from number `from` on: the peers', by ID,
+ * and its own. Gives the number at which the next batch begins. */
+static unsigned send_batch(Sender *sender, const Plan *plan, int sock, const int *eventfds,
+                           unsigned client, unsigned from)
+{
+    unsigned n = plan->n_clients * plan->n_vectors;
+
+    sender_clear(sender);
+    for (; from < n && sender->n < SEND_BATCH; from++) {
+        unsigned peer = from / plan->n_vectors;
+        unsigned id = peer == plan->n_clients - 1 ? client : peer + (peer >= client);
+
+        sender_add(sender, id, eventfds[id * plan->n_vectors + from % plan->n_vectors]);
+    }
+    sender_send(sender, sock);
+    return from;
+}
+
+static void send_first(Sender *sender, int sock, unsigned id, int memory)
+{
+    sender_clear(sender);
+    sender_add(sender, 0, -1);
+    sender_add(sender, id, -1);
+    sender_add(sender, -1, memory);
+    sender_send(sender, sock);
+}
+
+static void send_burst(Sender *sender, const Plan *plan, const int *socks, const int *eventfds,
+                       int memory)
+{
+    unsigned n = plan->n_clients, n_left = n;
+    struct pollfd *polls = calloc(n, sizeof(*polls));
+    unsigned *next = calloc(n, sizeof(*next));
+
+    if (!polls || !next)
+        die("calloc");
+    for (unsigned i = 0; i < n; i++) {
+        polls[i] = (struct pollfd){socks[i], POLLOUT, 0};
+        send_first(sender, socks[i], i, memory);
+    }
+    while (n_left > 0) {
+        if (poll(polls, n, (int)(PATIENCE / 1000000)) <= 0)
+            die("poll");
+        for (unsigned i = 0; i < n; i++) {
+            if (!(polls[i].revents & POLLOUT))
+                continue;
+            next[i] = send_batch(sender, plan, socks[i], eventfds, i, next[i]);
+            if (next[i] == n * plan->n_vectors) {
+                polls[i].fd = -1;
+                n_left--;
+            }
+        }
+    }
+    free(polls);
+    free(next);
+}
+
 /* The floor's process. */
 __attribute__((noreturn)) static void run_floor(const Plan *plan, const int *socks, int control)
 {
@@ -132,7 +195,9 @@ __attribute__((noreturn)) static void run_floor(const Plan *plan, const int *soc
     sender_init(&sender);
     if (memory < 0 || write(control, &byte, 1) != 1)
         die("the floor cannot start");
-    for (unsigned i = 0; i < plan->n_clients && read(control, &byte, 1) == 1; i++) {
+    if (plan->burst && read(control, &byte, 1) == 1)
+        send_burst(&sender, plan, socks, eventfds, memory);
+    for (unsigned i = 0; !plan->burst && i < plan->n_clients && read(control, &byte, 1) == 1; i++) {
         send_to_peers(&sender, plan, socks, eventfds, i);
         send_set_up(&sender, plan, socks, eventfds, i, memory);
     }
@@ -202,12 +267,17 @@ static Side *start_floor(const Plan *plan)
     return side;
 }
 
+static void ask_floor(const Side *side)
+{
+    if (write(side->control, "", 1) != 1)
+        die("the floor has gone");
+}
+
 /* Has one more client come, client number i. */
 static void come(Side *side, unsigned i)
 {
     if (side->control >= 0) {
-        if (write(side->control, "", 1) != 1)
-            die("the floor has gone");
+        ask_floor(side);
     } else {
         side->socks[i] = bench_connect(side->server.path);
         if (side->socks[i] < 0)
@@ -234,12 +304,10 @@ static int64_t stop(Side *side, const Plan *plan)
     return used;
 }
 
-static void print(const Plan *plan, int64_t server, const char *other, int64_t used)
-{
-    (void)printf("{\"server\": %" PRId64 ", \"%s\": %" PRId64 ", \"messages\": %" PRIu64 "}\n",
-                 server, other, used, reader_expected(plan->n_clients, plan->n_vectors));
-    (void)fflush(stdout);
-}
+/* CPU time of both sides, in ns. */
+typedef struct Used {
+    int64_t server, floor;
+} Used;
 
 /* One client at a time, to each side in turn; who begins changes. */
 static void take_turns(const Plan *plan, Side *const *sides, unsigned n_sides)
@@ -254,15 +322,16 @@ static void take_turns(const Plan *plan, Side *const *sides, unsigned n_sides)
     }
 }
 
-static void measure(const Plan *plan)
+static Used measure_one_by_one(const Plan *plan)
 {
     Side *sides[2] = {start_floor(plan), NULL};
-    int64_t floor;
+    Used used;
 
     sides[1] = start_server(plan);
     take_turns(plan, sides, 2);
-    floor = stop(sides[0], plan);
-    print(plan, stop(sides[1], plan), "floor", floor);
+    used.floor = stop(sides[0], plan);
+    used.server = stop(sides[1], plan);
+    return used;
 }
 
 /* The many are started first: their crowd would slow the others' first clients down. */
@@ -281,22 +350,47 @@ static void measure_regions(const Plan *plan)
     (void)fflush(stdout);
 }
 
-static int64_t measure_server(const Plan *plan, bool burst)
+/* All clients at once, to one side after the other. */
+static Used measure_burst(const Plan *plan)
 {
-    Side *side = start_server(plan);
+    Plan burst = *plan;
+    Side *side;
+    Used used;
 
-    for (unsigned i = 0; i < plan->n_clients; i++) {
-        come(side, i);
-        if (!burst)
-            expect(&side->reader, plan, i + 1);
-    }
+    burst.burst = true;
+    side = start_floor(&burst);
+    for (unsigned i = 0; i < plan->n_clients; i++)
+        reader_add(&side->reader, side->socks[i]);
+    ask_floor(side);
     expect(&side->reader, plan, plan->n_clients);
-    return stop(side, plan);
+    used.floor = stop(side, plan);
+    side = start_server(plan);
+    for (unsigned i = 0; i < plan->n_clients; i++)
+        come(side, i);
+    expect(&side->reader, plan, plan->n_clients);
+    used.server = stop(side, plan);
+    return used;
+}
+
+static void print(const char *name, Used used)
+{
+    (void)printf("\"%sserver\": %" PRId64 ", \"%sfloor\": %" PRId64 ", ", name, used.server, name,
+                 used.floor);
+}
+
+static void measure(const Plan *plan, bool burst)
+{
+    (void)printf("{");
+    print("", measure_one_by_one(plan));
+    if (burst)
+        print("burst_", measure_burst(plan));
+    (void)printf("\"messages\": %" PRIu64 "}\n", reader_expected(plan->n_clients, plan->n_vectors));
+    (void)fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-    Plan plan = {.n_regions = 0};
+    Plan plan = {.n_regions = 0, .burst = false};
     unsigned n_rounds;
     bool burst = argc == 6 && strcmp(argv[5], "burst") == 0;
 
@@ -312,15 +406,10 @@ int main(int argc, char **argv)
     }
     raise_fd_limit();
     for (unsigned i = 0; i < n_rounds; i++) {
-        if (plan.n_regions) {
+        if (plan.n_regions)
             measure_regions(&plan);
-        } else if (burst) {
-            int64_t at_once = measure_server(&plan, true);
-
-            print(&plan, at_once, "one_by_one", measure_server(&plan, false));
-        } else {
-            measure(&plan);
-        }
+        else
+            measure(&plan, burst);
     }
     return EXIT_SUCCESS;
 }
