@@ -60,7 +60,7 @@ static void recycle_id(ServerCore *core, uint32_t id)
     core->ids_told_at = timers_now();
     core_log(core->server, LOG_WARNING,
              "no unused ID is left: peer %u gets one that %u connected clients will not be told of",
-             id, core->ids.known[id]);
+             id, ids_count(&core->ids, id));
 }
 
 /* Says once that IDs are running out, and again only when there were enough in between. */

@@ -9,6 +9,10 @@
  * lowest usable ID is given out first: the peer table of a QEMU grows to the highest that it has
  * seen, and a device with master=on needs ID 0.
  *
+ * Where a client stays and others come and go, IDs are used up block by block, and in the end it
+ * has seen all of a block go. It has sealed the block then, and counts once for it, not for each
+ * ID. So counters that are not 0 are those of IDs that live or are only in part used up.
+ *
  * When every ID is present or known to somebody, the one that the fewest clients know is given out
  * again. Those clients are never told of it (view.h).
  */
@@ -18,7 +22,8 @@
 
 typedef struct Ids {
     uint32_t n;      /* IDs that there are: those below it */
-    uint32_t *known; /* [WIRE_N_IDS]: clients whose view of it is not unknown */
+    uint32_t *known; /* [WIRE_N_IDS]: clients whose view of it is not unknown, but for those who */
+    uint32_t sealed[N_BLOCKS];                /* have sealed its block: they know all of it */
     uint64_t taken[BITMAP_WORDS(WIRE_N_IDS)]; /* known to somebody */
     uint32_t n_taken;
 } Ids;
@@ -33,19 +38,41 @@ int32_t ids_lowest_unknown(const Ids *ids);
 /** The ID that is not present and known to the fewest, the lowest of those, or STATE_NO_ID. */
 int32_t ids_least_known(const Ids *ids, const State *state);
 
+/** How many clients' view of the ID is not unknown. */
+static inline uint32_t ids_count(const Ids *ids, uint32_t id)
+{
+    return ids->known[id] + ids->sealed[id / BLOCK_IDS];
+}
+
 /** A client's view of the ID stops being unknown, or becomes it. */
 static inline void ids_learn(Ids *ids, uint32_t id)
 {
-    if (ids->known[id]++ == 0) {
+    if (ids_count(ids, id) == 0) {
         bitmap_set(ids->taken, id);
         ids->n_taken++;
     }
+    ids->known[id]++;
 }
 
 static inline void ids_forget(Ids *ids, uint32_t id)
 {
-    if (--ids->known[id] == 0) {
+    ids->known[id]--;
+    if (ids_count(ids, id) == 0) {
         bitmap_clear(ids->taken, id);
         ids->n_taken--;
     }
 }
+
+/** A client that knows all of a block seals it, or keeps it ID by ID again. */
+void ids_seal(Ids *ids, uint32_t block);
+void ids_unseal(Ids *ids, uint32_t block);
+
+/** A client that has sealed a block comes to know it: the process before us has counted it. */
+void ids_learn_block(Ids *ids, uint32_t block);
+
+/** A client that has sealed a block leaves. */
+void ids_forget_block(Ids *ids, uint32_t block);
+
+/** Gives the counters of a block back if they are all 0: no ID of it is present, and nobody knows
+ *  any of them who has not sealed it. @return whether they are */
+bool ids_release_block(Ids *ids, uint32_t block);

@@ -254,7 +254,7 @@ static void prefetch_next(const ServerCore *core, uint32_t slot)
 
     if (next < outbox->n_slots) {
         __builtin_prefetch(&core->state.clients[next]);
-        __builtin_prefetch(view_word(&core->state, next, core->state.batch->steps[0].id));
+        __builtin_prefetch(view_cell(&core->state, next, core->state.batch->steps[0].id));
     }
 }
 

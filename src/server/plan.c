@@ -103,7 +103,7 @@ void plan_enter(State *state, Ids *ids, uint32_t slot, const Step *step)
         more = step->n + 1 < state->clients[world_holder(state, step->id)].n_vectors;
         break;
     case STEP_DEPARTURE:
-        view_spend(state, slot, step->id);
+        view_spend(state, ids, slot, step->id);
         break;
     }
     client->telling = more ? (int32_t)step->id : STATE_NO_ID;
@@ -136,7 +136,7 @@ static void take_back_step(State *state, Ids *ids, uint32_t slot, const Step *st
         client->telling_sent = step->n;
         break;
     case STEP_DEPARTURE:
-        view_unspend(state, slot, step->id);
+        view_unspend(state, ids, slot, step->id);
         client->telling = step->n == 0 ? STATE_NO_ID : (int32_t)step->id;
         client->telling_sent = step->n;
         break;

@@ -28,16 +28,6 @@ static void settle_batch(ServerCore *core)
     fdpass_batch_init(&batch->messages);
 }
 
-static void wipe_view(State *state, uint32_t slot)
-{
-    for (uint32_t id = 0; id < state->header->id_limit; id += 64) {
-        ViewWord *word = view_word(state, slot, id);
-
-        if (word->told | word->spent)
-            *word = (ViewWord){0};
-    }
-}
-
 /* Whether the slot counts. A reserved one does not without its listener. */
 static bool is_alive(const ServerCore *core, uint32_t slot)
 {
@@ -61,7 +51,7 @@ static void rebuild_world(ServerCore *core)
 
         client->in_use = is_alive(core, slot);
         if (!client->in_use || client->sock_fd < 0)
-            wipe_view(state, slot);
+            client->kept = client->sealed = 0;
         if (!client->in_use)
             continue;
         header->n_clients++;
@@ -88,14 +78,8 @@ static int rebuild_ids(ServerCore *core)
     r = ids_new(&core->ids, n);
     if (r < 0)
         return r;
-    BITMAP_FOREACH(slot, state->connected, state->header->max_clients) {
-        for (id = 0; id < state->header->id_limit; id += 64) {
-            ViewWord word = *view_word(state, slot, id);
-
-            for (uint64_t known = word.told | word.spent; known; known &= known - 1)
-                ids_learn(&core->ids, id + (uint32_t)__builtin_ctzll(known));
-        }
-    }
+    BITMAP_FOREACH(slot, state->connected, state->header->max_clients)
+        view_count(state, &core->ids, slot);
     BITMAP_FOREACH(id, state->present, WIRE_N_IDS)
         ids_learn(&core->ids, id);
     return 0;

@@ -12,6 +12,7 @@
 
 _Static_assert(sizeof(Client) <= 128, "a client costs two cache lines");
 _Static_assert(VIEW_TILE_WORDS * sizeof(ViewWord) == 4096, "a tile is a page");
+_Static_assert(N_BLOCKS == 64, "a set of blocks is a word");
 
 /* Reserves room for a part of the mapping and gives its offset. Parts begin on pages of their own.
  */
@@ -33,8 +34,7 @@ static void *at(void *base, size_t offset)
 static size_t lay_out(State *state, char *base, uint32_t max_clients, uint32_t max_vectors)
 {
     size_t end = 0;
-    size_t tiles = ((size_t)max_clients + VIEW_TILE_CLIENTS - 1) / VIEW_TILE_CLIENTS *
-                   (WIRE_N_IDS / VIEW_TILE_IDS);
+    size_t tiles = ((size_t)max_clients + VIEW_TILE_CLIENTS - 1) / VIEW_TILE_CLIENTS * N_BLOCKS;
     size_t words = BITMAP_WORDS(max_clients), ids = WIRE_N_IDS;
 
 #define PART(name, n) state->name = at(base, reserve(&end, n, sizeof(*state->name)))
@@ -168,6 +168,7 @@ void state_reset_progress(Client *client)
     client->seen = 0;
     client->unread = 0;
     client->parked = client->has_read_setup = false;
+    client->kept = client->sealed = 0;
 }
 
 uint32_t state_take_slot(State *state)

@@ -13,7 +13,8 @@
  *
  * The mapping is laid out for the most clients that there can be, and pages that nobody touched
  * cost nothing: slots are given out lowest first, and views lie in tiles of one page, so that what
- * is resident grows with the clients and IDs in use.
+ * is resident grows with the clients and IDs in use. What belongs to IDs that have gone for good is
+ * given back (view.h).
  */
 #pragma once
 
@@ -33,10 +34,12 @@
 #define STATE_NO_SLOT     UINT32_MAX
 #define STATE_NO_ID       (-1)
 
-/* A tile of the views: one page of 16-byte words, 16 of them a client. */
+/* IDs come in blocks of 1,024. A tile of the views is a block for 16 clients: one page of 16-byte
+ * words, 16 of them a client. */
+#define BLOCK_IDS         1024
+#define N_BLOCKS          (WIRE_N_IDS / BLOCK_IDS)
 #define VIEW_TILE_CLIENTS 16
-#define VIEW_TILE_IDS     1024
-#define VIEW_TILE_WORDS   (VIEW_TILE_CLIENTS * VIEW_TILE_IDS / 64)
+#define VIEW_TILE_WORDS   (VIEW_TILE_CLIENTS * BLOCK_IDS / 64)
 
 /** What one client has been told of 64 IDs (view.h says what the two bits mean). */
 typedef struct ViewWord {
@@ -93,6 +96,8 @@ typedef struct Client {
     uint32_t telling_sent; /* how many */
     uint32_t scan;       /* IDs from here on may have news; CLIENT_SCANNED: none but changes has */
     uint64_t seen;       /* changes of the world that it has been told of, or never will be */
+    uint64_t kept;       /* blocks of IDs of which its view is in a tile (view.h) */
+    uint64_t sealed;     /* of the others: those of which it has seen every ID go */
     uint32_t unread;     /* descriptors that it has perhaps not received yet: at most these */
     bool parked;         /* its send buffer is at its smallest (flight.h) */
     uint32_t listener;   /* the index of the one that it came through */
@@ -111,7 +116,7 @@ typedef struct Client {
 #define CLIENT_SCANNED     UINT32_MAX
 
 #define STATE_MAGIC   UINT64_C(0x746174736d687669) /* "ivhmstat" */
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 
 typedef struct StateHeader {
     uint64_t magic;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/view.h"
 
-#include <assert.h>
+#include "util/pages.h"
+
+#include <string.h>
 
 uint32_t view_next_due(const State *state, uint32_t slot, uint32_t from)
 {
@@ -9,7 +11,7 @@ uint32_t view_next_due(const State *state, uint32_t slot, uint32_t from)
 
     for (uint32_t id = from; id < limit; id = (id / 64 + 1) * 64) {
         uint64_t present = state->present[id / 64];
-        ViewWord word = *view_word(state, slot, id);
+        ViewWord word = view_word(state, slot, id);
         uint64_t due = (view_arrivals(present, word) | view_departures(present, word)) &
                        (UINT64_MAX << (id % 64));
 
@@ -25,7 +27,7 @@ uint32_t view_count_due(const State *state, uint32_t slot)
 
     for (uint32_t id = 0; id < state->header->id_limit; id += 64) {
         uint64_t present = state->present[id / 64];
-        ViewWord word = *view_word(state, slot, id);
+        ViewWord word = view_word(state, slot, id);
 
         n += (uint32_t)__builtin_popcountll(view_arrivals(present, word) |
                                             view_departures(present, word));
@@ -33,15 +35,79 @@ uint32_t view_count_due(const State *state, uint32_t slot)
     return n;
 }
 
+/* The word, in a tile from now on. Its client counts for each ID of the block, not for the block.
+ */
+static ViewWord *keep(const State *state, Ids *ids, uint32_t slot, uint32_t id)
+{
+    Client *client = &state->clients[slot];
+    uint32_t number = id / BLOCK_IDS;
+    uint64_t block = UINT64_C(1) << number;
+    ViewWord *cells = view_cell(state, slot, number * BLOCK_IDS);
+    bool was_sealed = client->sealed & block;
+
+    if (client->kept & block)
+        return cells + id % BLOCK_IDS / 64;
+    for (uint32_t i = 0; i < BLOCK_IDS / 64; i++)
+        cells[i] = (ViewWord){.spent = was_sealed ? UINT64_MAX : 0};
+    state_barrier();
+    client->kept |= block;
+    state_barrier();
+    client->sealed &= ~block;
+    if (was_sealed)
+        ids_unseal(ids, number);
+    return cells + id % BLOCK_IDS / 64;
+}
+
+/* Gives back what the block takes that nobody needs. The client has just stopped keeping it. */
+static void release(const State *state, Ids *ids, uint32_t slot, uint32_t number)
+{
+    uint32_t first = slot / VIEW_TILE_CLIENTS * VIEW_TILE_CLIENTS, max = state->header->max_clients;
+    uint64_t kept = 0;
+
+    if (ids->sealed[number] == 0)
+        return; /* it will be needed again: the lowest ID comes first */
+    for (uint32_t i = first; i < first + VIEW_TILE_CLIENTS && i < max; i++)
+        kept |= state->clients[i].kept;
+    if (!(kept >> number & 1))
+        pages_release(view_cell(state, first, number * BLOCK_IDS),
+                      VIEW_TILE_WORDS * sizeof(ViewWord));
+    if (ids_release_block(ids, number))
+        pages_release(state->holders + (size_t)number * BLOCK_IDS,
+                      BLOCK_IDS * sizeof(*state->holders));
+}
+
+static bool is_spent(const ViewWord *cells)
+{
+    for (uint32_t i = 0; i < BLOCK_IDS / 64; i++)
+        if (~cells[i].spent | cells[i].told)
+            return false;
+    return true;
+}
+
+/* Seals the block if the client has seen all of it go. */
+static void try_to_seal(const State *state, Ids *ids, uint32_t slot, uint32_t number)
+{
+    Client *client = &state->clients[slot];
+    uint64_t block = UINT64_C(1) << number;
+
+    if (!is_spent(view_cell(state, slot, number * BLOCK_IDS)))
+        return;
+    client->sealed |= block;
+    state_barrier();
+    client->kept &= ~block;
+    ids_seal(ids, number);
+    release(state, ids, slot, number);
+}
+
 void view_tell(State *state, Ids *ids, uint32_t slot, uint32_t id)
 {
-    view_word(state, slot, id)->told |= UINT64_C(1) << (id % 64);
+    keep(state, ids, slot, id)->told |= UINT64_C(1) << (id % 64);
     ids_learn(ids, id);
 }
 
 void view_untell(State *state, Ids *ids, uint32_t slot, uint32_t id)
 {
-    ViewWord *word = view_word(state, slot, id);
+    ViewWord *word = keep(state, ids, slot, id);
     uint64_t bit = UINT64_C(1) << (id % 64);
 
     if (word->told & bit)
@@ -49,18 +115,20 @@ void view_untell(State *state, Ids *ids, uint32_t slot, uint32_t id)
     word->told &= ~bit;
 }
 
-void view_spend(State *state, uint32_t slot, uint32_t id)
+void view_spend(State *state, Ids *ids, uint32_t slot, uint32_t id)
 {
-    ViewWord *word = view_word(state, slot, id);
+    ViewWord *word = keep(state, ids, slot, id);
     uint64_t bit = UINT64_C(1) << (id % 64);
 
     word->spent |= bit;
     word->told &= ~bit;
+    if (word->spent == UINT64_MAX)
+        try_to_seal(state, ids, slot, id / BLOCK_IDS);
 }
 
-void view_unspend(State *state, uint32_t slot, uint32_t id)
+void view_unspend(State *state, Ids *ids, uint32_t slot, uint32_t id)
 {
-    ViewWord *word = view_word(state, slot, id);
+    ViewWord *word = keep(state, ids, slot, id);
     uint64_t bit = UINT64_C(1) << (id % 64);
 
     /* That it is present says that the departure was of an earlier holder. */
@@ -71,27 +139,56 @@ void view_unspend(State *state, uint32_t slot, uint32_t id)
 
 void view_spend_own(State *state, Ids *ids, uint32_t slot, uint32_t id)
 {
-    view_word(state, slot, id)->spent |= UINT64_C(1) << (id % 64);
+    keep(state, ids, slot, id)->spent |= UINT64_C(1) << (id % 64);
     ids_learn(ids, id);
 }
 
 void view_outdate(State *state, uint32_t slot, uint32_t id)
 {
-    ViewWord *word = view_word(state, slot, id);
+    ViewWord *word = view_cell(state, slot, id);
 
-    word->spent |= word->told & (UINT64_C(1) << (id % 64));
+    if (state->clients[slot].kept >> (id / BLOCK_IDS) & 1)
+        word->spent |= word->told & (UINT64_C(1) << (id % 64));
+}
+
+/* What to do with each ID that the client knows and keeps in a tile. */
+static void for_each_known(const State *state, Ids *ids, uint32_t slot,
+                           void (*act)(Ids *ids, uint32_t id))
+{
+    uint64_t kept = state->clients[slot].kept;
+    uint32_t number;
+
+    BITMAP_FOREACH(number, &kept, N_BLOCKS) {
+        for (uint32_t id = number * BLOCK_IDS; id < (number + 1) * BLOCK_IDS; id += 64) {
+            ViewWord word = *view_cell(state, slot, id);
+
+            for (uint64_t known = word.told | word.spent; known; known &= known - 1)
+                act(ids, id + (uint32_t)__builtin_ctzll(known));
+        }
+    }
+}
+
+void view_count(const State *state, Ids *ids, uint32_t slot)
+{
+    uint64_t sealed = state->clients[slot].sealed & ~state->clients[slot].kept;
+    uint32_t number;
+
+    state->clients[slot].sealed = sealed; /* both are set where a process was killed between */
+    for_each_known(state, ids, slot, ids_learn);
+    BITMAP_FOREACH(number, &sealed, N_BLOCKS)
+        ids_learn_block(ids, number);
 }
 
 void view_clear(State *state, Ids *ids, uint32_t slot)
 {
-    uint32_t limit = state->header->id_limit;
+    Client *client = &state->clients[slot];
+    uint64_t kept = client->kept, sealed = client->sealed;
+    uint32_t number;
 
-    for (uint32_t id = 0; id < limit; id += 64) {
-        ViewWord *word = view_word(state, slot, id);
-
-        for (uint64_t known = word->told | word->spent; known; known &= known - 1)
-            ids_forget(ids, id + (uint32_t)__builtin_ctzll(known));
-        if (word->told | word->spent)
-            *word = (ViewWord){0};
-    }
+    for_each_known(state, ids, slot, ids_forget);
+    client->kept = client->sealed = 0;
+    BITMAP_FOREACH(number, &sealed, N_BLOCKS)
+        ids_forget_block(ids, number);
+    BITMAP_FOREACH(number, &kept, N_BLOCKS)
+        release(state, ids, slot, number);
 }

@@ -10,6 +10,11 @@
  *       1    1    stale: told of an earlier holder of the ID. Its departure is due although the ID
  *                 is present again; this happens only when IDs have run out (ids.h)
  *
+ * Of a block of IDs of which it knows none, nothing is stored. Nor is of one of which it has seen
+ * every ID go: it is sealed. A client that stays while others come and go knows many such blocks.
+ * All else is in tiles. What a tile and the tables of its IDs take is given back when somebody has
+ * sealed the block and nobody keeps it in a tile, or its IDs in a counter.
+ *
  * What a client has still to hear is the difference to the world: arrivals are the IDs that are
  * present and unknown; departures those that are told and not present, or stale.
  */
@@ -24,14 +29,24 @@ typedef enum ViewDue {
     VIEW_DUE_DEPARTURE,
 } ViewDue;
 
-static inline ViewWord *view_word(const State *state, uint32_t slot, uint32_t id)
+/** Where the word is, if the client keeps its block. */
+static inline ViewWord *view_cell(const State *state, uint32_t slot, uint32_t id)
 {
-    size_t row = slot / VIEW_TILE_CLIENTS;
-    size_t tile = row * (WIRE_N_IDS / VIEW_TILE_IDS) + id / VIEW_TILE_IDS;
+    size_t tile = (size_t)(slot / VIEW_TILE_CLIENTS) * N_BLOCKS + id / BLOCK_IDS;
     size_t line = slot % VIEW_TILE_CLIENTS;
 
-    return state->views + tile * VIEW_TILE_WORDS + line * (VIEW_TILE_IDS / 64) +
-           id % VIEW_TILE_IDS / 64;
+    return state->views + tile * VIEW_TILE_WORDS + line * (BLOCK_IDS / 64) + id % BLOCK_IDS / 64;
+}
+
+/** What the client has been told of the ID's 64. */
+static inline ViewWord view_word(const State *state, uint32_t slot, uint32_t id)
+{
+    const Client *client = &state->clients[slot];
+    uint64_t block = UINT64_C(1) << (id / BLOCK_IDS);
+
+    if (client->kept & block)
+        return *view_cell(state, slot, id);
+    return (ViewWord){.spent = client->sealed & block ? UINT64_MAX : 0};
 }
 
 static inline uint64_t view_arrivals(uint64_t present, ViewWord word)
@@ -47,7 +62,7 @@ static inline uint64_t view_departures(uint64_t present, ViewWord word)
 static inline ViewDue view_due(const State *state, uint32_t slot, uint32_t id)
 {
     uint64_t present = state->present[id / 64], bit = UINT64_C(1) << (id % 64);
-    ViewWord word = *view_word(state, slot, id);
+    ViewWord word = view_word(state, slot, id);
 
     if (view_arrivals(present, word) & bit)
         return VIEW_DUE_ARRIVAL;
@@ -65,14 +80,17 @@ void view_tell(State *state, Ids *ids, uint32_t slot, uint32_t id);
 void view_untell(State *state, Ids *ids, uint32_t slot, uint32_t id);
 
 /** told or stale -> spent, and back */
-void view_spend(State *state, uint32_t slot, uint32_t id);
-void view_unspend(State *state, uint32_t slot, uint32_t id);
+void view_spend(State *state, Ids *ids, uint32_t slot, uint32_t id);
+void view_unspend(State *state, Ids *ids, uint32_t slot, uint32_t id);
 
 /** unknown -> spent: the client's own ID */
 void view_spend_own(State *state, Ids *ids, uint32_t slot, uint32_t id);
 
 /** told -> stale, if it is told: somebody else is about to hold the ID */
 void view_outdate(State *state, uint32_t slot, uint32_t id);
+
+/** Counts what the client knows, for a process that has not done so. */
+void view_count(const State *state, Ids *ids, uint32_t slot);
 
 /** Everything becomes unknown. */
 void view_clear(State *state, Ids *ids, uint32_t slot);

@@ -63,6 +63,24 @@ def test_connections_that_wait_are_served_by_the_next(kept, connect):
     settle(waiting)
 
 
+def test_next_knows_of_a_thousand_that_have_gone(kept, connect):
+    """Of 1,024 IDs that a client has seen go, the state says so in one bit. None of them comes back."""
+    stays = connect(kept, keep=False).setup()
+    for n in range(1, 2101):
+        with connect(kept, keep=False) as peer:
+            assert peer.setup().id == n
+            stays.until_told(n)
+        stays.until_gone(n)
+        if n in (1023, 1500, 2048):
+            kill_worker(kept)
+    late = connect(kept).setup()
+    settle([stays, late])
+    assert late.id == 2101 and stays.gone == set(range(1, 2101))
+    stays.close()
+    late.until_gone(0)
+    assert connect(kept).setup().id == 1, "whoever knew it has left"
+
+
 def test_killed_again_and_again(kept, connect):
     """Clients come, go, stall and ring while worker after worker is killed; each is followed, message
     by message. What is left at the end is right, and no descriptor is left over."""

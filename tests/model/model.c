@@ -214,7 +214,7 @@ static void check_counters(Model *model)
     BITMAP_FOREACH(slot, core->state.slots, core->state.header->max_clients) {
         n++;
         for (uint32_t id = 0; id < model->setting.n_ids; id++) {
-            ViewWord word = *view_word(&core->state, slot, id);
+            ViewWord word = view_word(&core->state, slot, id);
 
             known[id] += (word.told | word.spent) >> (id % 64) & 1;
         }
@@ -222,8 +222,8 @@ static void check_counters(Model *model)
     CHECK(model, n == core->state.header->n_clients, "%u clients counted", n);
     for (uint32_t id = 0; id < model->setting.n_ids; id++) {
         known[id] += bitmap_test(core->state.present, id);
-        CHECK(model, known[id] == core->ids.known[id], "ID %u is known to %u, not %u", id,
-              known[id], core->ids.known[id]);
+        CHECK(model, known[id] == ids_count(&core->ids, id), "ID %u is known to %u, not %u", id,
+              known[id], ids_count(&core->ids, id));
     }
 }
 

@@ -7,7 +7,7 @@ import pytest
 from peer import MAX_ID, Peer, eventfd_id, read_all, settle
 from serve import eventually, is_sanitized
 
-GROWTH = 100000 if is_sanitized() else 1500  # KiB: sets of 65536 IDs, and the allocator's slack
+GROWTH = 100000 if is_sanitized() else 150  # KiB: two sets of 65536 IDs, and the allocator's slack
 FEW_LEFT = "of 65536 IDs are used up"
 NONE_LEFT = "no unused ID is left"
 
@@ -100,7 +100,7 @@ def test_more_clients_than_ids_beside_one_that_stays(serve, connect):
             stays.until_gone(n)
         if warned_at is None and n % 1000 == 0 and FEW_LEFT in server.errors():
             warned_at = n
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 300
     # Two newcomers know each other and him, and he hears of neither.
     late = [connect(server).setup(), connect(server).setup()]
     ids = {0, *(peer.id for peer in late)}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#include "util/pages.h"
+
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* seccomp: madvise */
+void pages_release(void *from, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    if ((uintptr_t)from % page || size % page)
+        return;
+    /* A memfd's page is given back by a hole in it, which private memory cannot have. */
+    if (madvise(from, size, MADV_REMOVE) < 0)
+        (void)madvise(from, size, MADV_DONTNEED);
+}
