@@ -386,7 +386,9 @@ IVSHMEM_API void ivshmem_server_abandon(IvshmemServer *server);
 IVSHMEM_API int ivshmem_server_import(int to, int from, int (*renumber)(void *opaque, int fd),
                                       void *opaque);
 
-/** Names each descriptor that the state names: the memory, sockets, locks and eventfds. */
+/** Names each descriptor that others can go on with: those that the state names (the memory,
+ * sockets, locks and eventfds), and connections that are no clients yet, for
+ * ivshmem_server_adopt(). */
 IVSHMEM_API void ivshmem_server_each_fd(const IvshmemServer *server,
                                         void (*named)(void *opaque, int fd), void *opaque);
 

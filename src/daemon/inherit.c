@@ -92,5 +92,6 @@ int inherit(Parcel *parcel, int manifest, int predecessor_fd, ErrorText *error)
         fd_close(fd);
         return error_set(error, r, "cannot write the manifest: %s", strerror(-r));
     }
+    parcel_leave(parcel); /* connections that are no clients yet, which a worker sorts out */
     return fd;
 }

@@ -42,6 +42,13 @@ void lobby_free(Lobby *lobby)
     *lobby = (Lobby){0};
 }
 
+void lobby_each_fd(const Lobby *lobby, void (*named)(void *opaque, int fd), void *opaque)
+{
+    for (unsigned i = 0; i < lobby->n_queues; i++)
+        for (const LobbyPlace *place = lobby->queues[i].first; place; place = place->next)
+            named(opaque, place->sock);
+}
+
 void lobby_clear(Lobby *lobby, const Listener *listener)
 {
     for (unsigned i = 0; i < lobby->n_queues; i++)

@@ -48,6 +48,9 @@ void lobby_free(Lobby *lobby);
 /** Hangs up on those who came through a listener. */
 void lobby_clear(Lobby *lobby, const struct Listener *listener);
 
+/** Names each connection that waits. */
+void lobby_each_fd(const Lobby *lobby, void (*named)(void *opaque, int fd), void *opaque);
+
 /** Whether another connection can be accepted from the listener. */
 bool lobby_has_room(const struct ServerCore *core, const struct Listener *listener);
 

@@ -192,6 +192,7 @@ void ivshmem_server_each_fd(const IvshmemServer *server, void (*named)(void *opa
     FdVisitor visitor = {named, opaque};
 
     state_each_fd(&server->core_->state, name_fd, &visitor);
+    lobby_each_fd(&server->core_->lobby, named, opaque);
 }
 
 int ivshmem_server_adopt(IvshmemServer *server, int sock)

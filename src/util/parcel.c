@@ -102,10 +102,15 @@ int parcel_take(Parcel *parcel, int there)
     return fd;
 }
 
+void parcel_leave(Parcel *parcel)
+{
+    free(parcel->here);
+    *parcel = (Parcel){0};
+}
+
 void parcel_free(Parcel *parcel)
 {
     for (uint32_t i = 0; i < parcel->n; i++)
         fd_close(parcel->here[i]);
-    free(parcel->here);
-    *parcel = (Parcel){0};
+    parcel_leave(parcel);
 }

@@ -43,5 +43,8 @@ int parcel_take(Parcel *parcel, int there);
 /** Which one it is; it stays the parcel's. */
 int parcel_at(const Parcel *parcel, int there);
 
+/** Leaves those that nobody took open. */
+void parcel_leave(Parcel *parcel);
+
 /** Closes those that nobody took. */
 void parcel_free(Parcel *parcel);
