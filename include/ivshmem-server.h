@@ -142,6 +142,9 @@ typedef struct IvshmemServerConfig {
     int socket_mode;         /**< -1 (default): 0777 less the umask */
     uid_t socket_uid;        /**< (uid_t)-1 (default): we */
     gid_t socket_gid;        /**< (gid_t)-1 (default): ours */
+    int socket_fd;           /**< a socket that listens at unix_sock_path already, as a service
+                                  manager passes it: it is used, and stays the caller's as it is,
+                                  with its owner, mode and path; -1 (default): one is made */
     unsigned n_vectors;      /**< per client, 1 to IVSHMEM_SERVER_MAX_VECTORS */
     bool verbose;            /**< lines on standard output, unless `log` is set */
 
@@ -175,9 +178,10 @@ typedef struct IvshmemServerConfig {
 typedef struct IvshmemServerListenerConfig {
     const char *name; /**< shown wherever an ID is shown; copied and cut; NULL: none */
     const char *unix_sock_path;
-    int socket_mode; /**< as in IvshmemServerConfig, and the next two */
+    int socket_mode; /**< as in IvshmemServerConfig, and the next three */
     uid_t socket_uid;
     gid_t socket_gid;
+    int socket_fd;
     unsigned backlog;
     unsigned n_vectors;         /**< of each client; 0 (default): the region's, which is the most */
     unsigned max_clients;       /**< at once, through this listener; 0 (default): no limit */

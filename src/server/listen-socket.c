@@ -131,6 +131,45 @@ static int bind_and_listen(ListenSocket *self, const ListenSpec *spec,
     return 0;
 }
 
+/* Why a descriptor cannot be the socket that listens at an address, or NULL.
+ * seccomp-change: getsockname getsockopt */
+static const char *reason_against(int fd, const struct sockaddr_un *address)
+{
+    struct sockaddr_un bound = {.sun_family = AF_UNSPEC};
+    socklen_t size = sizeof(bound);
+    int type = 0, listens = 0;
+    socklen_t type_size = sizeof(type), listens_size = sizeof(listens);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_size) < 0 ||
+        getsockname(fd, (struct sockaddr *)&bound, &size) < 0)
+        return strerror(errno);
+    if (bound.sun_family != AF_UNIX || type != SOCK_STREAM)
+        return "it is not a Unix stream socket";
+    if (strncmp(bound.sun_path, address->sun_path, sizeof(bound.sun_path)) != 0)
+        return "it is bound to another path";
+    return listens ? NULL : "it does not listen";
+}
+
+/* Whoever connects is shown who called listen() last (init_peercred() in net/unix/af_unix.c), and
+ * it sets the backlog. seccomp-change: fcntl listen */
+static int use_given(ListenSocket *self, const ListenSpec *spec, const struct sockaddr_un *address,
+                     ErrorText *error)
+{
+    const char *why = reason_against(spec->fd, address);
+    _cleanup_close_ int fd = -1;
+
+    if (why)
+        return error_set(error, -EINVAL, "the descriptor %d that was given for %s: %s", spec->fd,
+                         spec->path, why);
+    fd = fcntl(spec->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || listen(fd, spec->backlog) < 0)
+        return error_set(error, -errno, "cannot listen at %s: %s", spec->path, strerror(errno));
+    self->inode = 0;
+    self->fd = fd_steal(&fd);
+    return 0;
+}
+
 int listen_socket_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *error)
 {
     struct sockaddr_un address;
@@ -150,6 +189,8 @@ int listen_socket_open(ListenSocket *self, const ListenSpec *spec, ErrorText *er
     int r;
 
     (void)address_of_path(spec->path, &address); /* it could be locked */
+    if (spec->fd >= 0)
+        return use_given(self, spec, &address, error);
     r = clear_path(&address, spec, error);
     return r < 0 ? r : bind_and_listen(self, spec, &address, error);
 }
@@ -160,8 +201,8 @@ void listen_socket_close(ListenSocket *self)
 {
     struct stat found;
 
-    if (self->fd >= 0 && lstat(self->path, &found) == 0 && found.st_dev == self->device &&
-        found.st_ino == self->inode)
+    if (self->fd >= 0 && self->inode && lstat(self->path, &found) == 0 &&
+        found.st_dev == self->device && found.st_ino == self->inode)
         (void)unlink(self->path);
     if (self->lock_fd >= 0)
         (void)flock(self->lock_fd, LOCK_UN);

@@ -20,7 +20,7 @@ typedef struct ListenSocket {
     int fd;
     int lock_fd;
     dev_t device; /* of the socket's inode: what is removed at the end is ours */
-    ino_t inode;
+    ino_t inode;  /* 0: somebody else made the socket, and it stays */
 } ListenSocket;
 
 /** What is to be listened at, and who may connect by the file's mode. */
@@ -30,6 +30,8 @@ typedef struct ListenSpec {
     int mode;  /* -1: 0777 less the umask, as QEMU's */
     uid_t uid; /* (uid_t)-1: we */
     gid_t gid; /* (gid_t)-1: ours */
+    int fd;    /* the caller's, that listens at the path already: mode, uid and gid are its own; -1:
+                  a socket is to be made */
 } ListenSpec;
 
 /**
@@ -42,7 +44,7 @@ int listen_socket_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *er
 
 /**
  * Removes a dead server's socket from the locked path, binds and listens. Nobody can connect before
- * the socket has its owner and mode.
+ * the socket has its owner and mode. Or takes a duplicate of spec->fd instead.
  *
  * @return 0, or a negative errno with error->text set, and nothing has changed
  */
@@ -50,5 +52,6 @@ int listen_socket_open(ListenSocket *self, const ListenSpec *spec, ErrorText *er
 
 #define LISTEN_SOCKET_NONE ((ListenSocket){.fd = -1, .lock_fd = -1})
 
-/** Removes the socket, if it is still ours, and lets go of the path. Takes one that is not open. */
+/** Removes the socket, if we made it and it is still there, and lets go of the path. Takes one that
+ * is not open. */
 void listen_socket_close(ListenSocket *self);

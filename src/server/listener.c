@@ -70,11 +70,14 @@ static int open_socket(ServerCore *core, Listener *listener,
         .mode = config->socket_mode,
         .uid = config->socket_uid,
         .gid = config->socket_gid,
+        .fd = config->socket_fd,
     };
     ErrorText error;
     int r = 0;
 
-    core_log(core->server, LOG_DEBUG, "create & bind socket %s", config->unix_sock_path);
+    core_log(core->server, LOG_DEBUG, "%s socket %s",
+             config->socket_fd < 0 ? "create & bind" : "listen at the given",
+             config->unix_sock_path);
     if (locked)
         listener->socket = *locked;
     else
@@ -92,6 +95,15 @@ static int watch(ServerCore *core, const Listener *listener)
     return r < 0 ? core_fail(core->server, r, "cannot poll %s: %s", listener->socket.path,
                              strerror(-r))
                  : 0;
+}
+
+/* A socket that was given to us stays open elsewhere, so that closing ours does not end its events.
+ */
+static void close_socket(const ServerCore *core, Listener *listener)
+{
+    if (listener->socket.fd >= 0)
+        core_unwatch(core, listener->socket.fd);
+    listen_socket_close(&listener->socket);
 }
 
 static void fill_in(Listener *listener, const ServerCore *core,
@@ -129,7 +141,7 @@ int listener_add(ServerCore *core, const IvshmemServerListenerConfig *config, Li
         (void)core_fail(core->server, r, "cannot reserve ID %lld: %s",
                         (long long)config->reserved_id, strerror(-r));
     if (r < 0) {
-        listen_socket_close(&listener->socket);
+        close_socket(core, listener);
         return r;
     }
     state_barrier();
@@ -144,9 +156,8 @@ void listener_remove(ServerCore *core, Listener *listener)
     if (listener->reserved_slot != STATE_NO_SLOT)
         client_unreserve(core, listener);
     core->n_waiting -= listener->accept.waiting;
-    core_unwatch(core, listener->socket.fd);
     lobby_clear(&core->lobby, listener);
-    listen_socket_close(&listener->socket);
+    close_socket(core, listener);
 }
 
 bool listener_has_room(const ServerCore *core, const Listener *listener, uint32_t n_others,

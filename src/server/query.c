@@ -87,6 +87,7 @@ void ivshmem_server_listener_config_init(IvshmemServerListenerConfig *config)
         .socket_mode = defaults.socket_mode,
         .socket_uid = defaults.socket_uid,
         .socket_gid = defaults.socket_gid,
+        .socket_fd = defaults.socket_fd,
         .backlog = defaults.backlog,
         .reserved_id = -1,
     };

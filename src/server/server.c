@@ -58,6 +58,7 @@ void ivshmem_server_config_init(IvshmemServerConfig *config)
         .socket_mode = -1,
         .socket_uid = (uid_t)-1,
         .socket_gid = (gid_t)-1,
+        .socket_fd = -1,
         .state_fd = -1,
         .n_ids = WIRE_N_IDS,
         .backlog = DEFAULT_BACKLOG,

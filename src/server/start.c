@@ -112,7 +112,11 @@ static int open_memory(ServerCore *core)
 static int lock_first(ServerCore *core)
 {
     IvshmemServer *server = core->server;
-    const ListenSpec spec = {.path = server->unix_sock_path, .uid = server->config_.socket_uid};
+    const ListenSpec spec = {
+        .path = server->unix_sock_path,
+        .uid = server->config_.socket_uid,
+        .fd = server->config_.socket_fd,
+    };
     ErrorText error;
     int r = listen_socket_lock(&core->first, &spec, &error);
 
@@ -130,6 +134,7 @@ static int open_first(ServerCore *core)
     config.socket_mode = server->config_.socket_mode;
     config.socket_uid = server->config_.socket_uid;
     config.socket_gid = server->config_.socket_gid;
+    config.socket_fd = server->config_.socket_fd;
     config.backlog = server->config_.backlog;
     config.max_accepts_per_s = server->config_.max_accepts_per_s;
     core->first = LISTEN_SOCKET_NONE;

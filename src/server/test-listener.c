@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* A listener on a socket that the caller has made: used, left as it is, and quiet when it goes. */
+#include "ivshmem-server.h"
+#include "util/address.h"
+#include "util/cleanup.h"
+#include "util/testing.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+typedef struct Place {
+    char folder[32], path[48], lock[56];
+    struct sockaddr_un address;
+    int fd; /* listens at the path */
+} Place;
+
+static int make_place(void **state)
+{
+    static Place place;
+
+    strcpy(place.folder, "/tmp/ivshmem-test-XXXXXX");
+    if (!mkdtemp(place.folder))
+        return -1;
+    (void)snprintf(place.path, sizeof(place.path), "%s/socket", place.folder);
+    (void)snprintf(place.lock, sizeof(place.lock), "%s.lock", place.path);
+    *state = &place;
+    place.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return address_of_path(place.path, &place.address) < 0 ||
+                   bind(place.fd, (struct sockaddr *)&place.address, sizeof(place.address)) < 0
+               ? -1
+               : listen(place.fd, 1);
+}
+
+static int remove_place(void **state)
+{
+    const Place *place = *state;
+
+    close(place->fd);
+    (void)unlink(place->path);
+    (void)unlink(place->lock);
+    return rmdir(place->folder);
+}
+
+static int start(IvshmemServer *server, const char *path, int fd)
+{
+    IvshmemServerConfig config;
+
+    ivshmem_server_config_init(&config);
+    config.unix_sock_path = path;
+    config.memory = IVSHMEM_SERVER_MEMORY_MEMFD;
+    config.shm_size = 4096;
+    config.socket_mode = 0600;
+    config.socket_fd = fd;
+    assert_int_equal(ivshmem_server_init_config(server, &config), 0);
+    return ivshmem_server_start(server);
+}
+
+static int come(const Place *place)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(connect(fd, (const struct sockaddr *)&place->address, sizeof(place->address)),
+                     0);
+    return fd;
+}
+
+static void test_used_and_left(void **state)
+{
+    const Place *place = *state;
+    IvshmemServer server;
+    struct stat before, after;
+    int client, n_fds = count_open_fds();
+
+    assert_int_equal(chmod(place->path, 0640), 0);
+    assert_int_equal(stat(place->path, &before), 0);
+    assert_int_equal(start(&server, place->path, place->fd), 0);
+    client = come(place);
+    assert_int_equal(ivshmem_server_dispatch(&server), 0);
+    assert_non_null(ivshmem_server_search_peer(&server, 0));
+    close(client);
+    ivshmem_server_close(&server);
+    assert_int_equal(stat(place->path, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    assert_int_equal(before.st_mode, after.st_mode);
+    assert_int_equal(count_open_fds(), n_fds);
+}
+
+/* The descriptor that goes is a duplicate: its events must go too. */
+static void test_quiet_when_it_goes(void **state)
+{
+    const Place *place = *state;
+    IvshmemServer server;
+    struct pollfd events = {.events = POLLIN};
+    int client;
+
+    assert_int_equal(start(&server, place->path, place->fd), 0);
+    assert_int_equal(ivshmem_server_listener_remove(&server, 0, false), 0);
+    client = come(place);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(ivshmem_server_dispatch(&server), 0);
+    events.fd = ivshmem_server_get_fd(&server);
+    assert_int_equal(poll(&events, 1, 0), 0);
+    assert_null(ivshmem_server_search_peer(&server, 0));
+    close(client);
+    ivshmem_server_close(&server);
+}
+
+static void test_refused(void **state)
+{
+    const Place *place = *state;
+    _cleanup_close_ int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int unbound = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    _cleanup_close_ int packets = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    const int wrong[] = {file, unbound, packets, 4000};
+    int n_fds = count_open_fds();
+    IvshmemServer server;
+    char other[64];
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(start(&server, place->path, wrong[i]), -EINVAL);
+        assert_int_equal(count_open_fds(), n_fds);
+    }
+    (void)snprintf(other, sizeof(other), "%s/other", place->folder);
+    assert_int_equal(start(&server, other, place->fd), -EINVAL);
+    assert_non_null(strstr(ivshmem_server_error(&server), "it is bound to another path"));
+    strcat(other, ".lock");
+    assert_int_equal(unlink(other), 0);
+    assert_int_equal(start(&server, place->path, place->fd), 0);
+    ivshmem_server_close(&server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_used_and_left, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_quiet_when_it_goes, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_refused, make_place, remove_place),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
