@@ -133,8 +133,11 @@ static int explain(const DaemonRegion *region, int r, ErrorText *error)
 
 static int add_listener(DaemonRegion *region, const ListenerSettings *settings, ErrorText *error)
 {
-    int r, index = ivshmem_server_listener_add(&region->server, &settings->config);
+    IvshmemServerListenerConfig config = settings->config;
+    int r, index;
 
+    config.socket_fd = passed_find(region->daemon->passed, settings->path);
+    index = ivshmem_server_listener_add(&region->server, &config);
     if (index < 0)
         return explain(region, index, error);
     r = keep_listener(region, index, settings);
@@ -197,6 +200,7 @@ static int start(DaemonRegion *region, const RegionSettings *settings, ErrorText
         config->socket_mode = listeners[0].config.socket_mode;
         config->socket_uid = listeners[0].config.socket_uid;
         config->socket_gid = listeners[0].config.socket_gid;
+        config->socket_fd = passed_find(region->daemon->passed, listeners[0].path);
         config->backlog = listeners[0].config.backlog;
         config->max_accepts_per_s = listeners[0].config.max_accepts_per_s;
     }
@@ -204,6 +208,7 @@ static int start(DaemonRegion *region, const RegionSettings *settings, ErrorText
         (r = ivshmem_server_start(&region->server)) < 0)
         return explain(region, r, error);
     region->settings.config.unix_sock_path = NULL;
+    region->settings.config.socket_fd = -1;
     if (has_first && (r = keep_listener(region, 0, &listeners[0])) < 0)
         return error_set(error, r, "%s", strerror(-r));
     for (unsigned i = has_first; r >= 0 && i < settings->n_listeners; i++)

@@ -3,9 +3,11 @@
 
 #include "daemon/control/events.h"
 #include "daemon/memory.h"
+#include "daemon/notify.h"
 #include "daemon/reload.h"
 #include "daemon/report.h"
 #include "daemon/succession.h"
+#include "daemon/watchdog.h"
 #include "util/cleanup.h"
 #include "util/signals.h"
 
@@ -96,6 +98,11 @@ static void retire(Daemon *daemon, DaemonRegion *region)
     ivshmem_server_close(&region->server);
 }
 
+static void tell_status(const Daemon *daemon)
+{
+    notify_tell("STATUS=Serving %u region%s", daemon->n_regions, daemon->n_regions == 1 ? "" : "s");
+}
+
 int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
                       ErrorText *error)
 {
@@ -116,6 +123,8 @@ int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **o
         return error_set(error, r, "cannot write down the region: %s", strerror(-r));
     }
     events_region_added(*out);
+    if (daemon->is_confined)
+        tell_status(daemon);
     return 0;
 }
 
@@ -134,6 +143,7 @@ void daemon_remove_region(Daemon *daemon, DaemonRegion *region)
                      strerror(-r));
     retire(daemon, region);
     events_region_removed(region);
+    tell_status(daemon);
 }
 
 DaemonRegion *daemon_find_region(const Daemon *daemon, const char *name)
@@ -144,14 +154,23 @@ DaemonRegion *daemon_find_region(const Daemon *daemon, const char *name)
     return NULL;
 }
 
+void daemon_tell_ready(const Daemon *daemon)
+{
+    notify_tell("READY=1");
+    tell_status(daemon);
+}
+
 /* A signalfd in an epoll set tells of the signals of the process that put it there: not of those of
  * one that has forked since. */
 int daemon_run(Daemon *daemon)
 {
-    int r = loop_add(&daemon->loop, &daemon->signals, EPOLLIN);
+    Loop *loop = &daemon->loop;
+    int r = loop_add(loop, &daemon->signals, EPOLLIN);
 
-    if (r == 0)
-        r = loop_run(&daemon->loop);
-
+    if (r < 0 || (r = notify_attach(loop)) < 0 || (r = watchdog_attach(loop)) < 0)
+        return r;
+    daemon_tell_ready(daemon);
+    r = loop_run(loop);
+    notify_tell("STOPPING=1");
     return r < 0 ? r : daemon->status;
 }

@@ -9,6 +9,7 @@
 #include "daemon/control/control.h"
 #include "daemon/daemon-region.h"
 #include "daemon/loop.h"
+#include "daemon/passed.h"
 #include "daemon/pidfile.h"
 
 #define DAEMON_MAX_REGIONS 1024
@@ -23,6 +24,7 @@ typedef struct Daemon {
     bool can_change;  /* regions and listeners can be made while it runs */
     bool is_confined; /* rights have been given up */
     ConfigContext context;
+    const Passed *passed;    /* sockets that are not ours to make */
     const char *config_path; /* NULL: there is no configuration */
     int64_t started_at;      /* CLOCK_REALTIME, ns */
     pid_t pid;               /* of the process that was started: the keeper, if there is one */
@@ -61,6 +63,9 @@ int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **o
 void daemon_remove_region(Daemon *daemon, DaemonRegion *region);
 
 DaemonRegion *daemon_find_region(const Daemon *daemon, const char *name);
+
+/** Tells the service manager that it serves, and what. */
+void daemon_tell_ready(const Daemon *daemon);
 
 /** Serves until a signal comes or a region fails. @return 0 or a negative errno */
 int daemon_run(Daemon *daemon);

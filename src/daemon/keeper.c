@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/keeper.h"
 
+#include "daemon/notify.h"
 #include "daemon/report.h"
+#include "daemon/watchdog.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -54,16 +56,28 @@ static pid_t spawn(KeeperWork *work, void *context, KeeperTask task, unsigned n_
     return pid < 0 ? -errno : pid;
 }
 
+/* Has a worker that has hung for too long follow its dead. */
+static void end_if_hung(pid_t worker)
+{
+    if (!watchdog_is_late())
+        return;
+    report_error("the worker has not answered the watchdog in time: it is killed");
+    (void)kill(worker, SIGKILL);
+    watchdog_begin();
+}
+
 /* Passes signals on to the worker until it has ended, and notes one that asks for the end.
  * seccomp-keeper: rt_sigtimedwait kill wait4 */
 static int wait_for(pid_t worker, KeeperTask *next)
 {
     const sigset_t set = signals();
+    struct timespec time;
     int status;
 
     for (;;) {
-        int number = sigwaitinfo(&set, NULL);
+        int number = sigtimedwait(&set, NULL, watchdog_wait(&time));
 
+        end_if_hung(worker);
         if (number < 0)
             continue;
         if (number == SIGTERM || number == SIGINT)
@@ -106,6 +120,7 @@ static int hold(KeeperWork *work, void *context, unsigned n_killed)
 {
     const sigset_t set = signals();
     KeeperTask task;
+    struct timespec time;
     int number;
     pid_t last;
 
@@ -113,8 +128,10 @@ static int hold(KeeperWork *work, void *context, unsigned n_killed)
                  "keep their memory and doorbells; nobody can join until this server is restarted",
                  MOST_DEATHS);
     do {
-        number = sigwaitinfo(&set, NULL);
+        notify_tell("STATUS=Holding everything open without a worker: nobody can join");
+        number = sigtimedwait(&set, NULL, watchdog_stand_in(&time));
     } while (number != SIGTERM && number != SIGINT);
+    watchdog_begin();
     last = spawn(work, context, KEEPER_END, n_killed);
     return last < 0 ? last : WEXITSTATUS(wait_for(last, &task));
 }
@@ -129,9 +146,12 @@ int keeper_run(KeeperWork *work, void *context)
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     for (;;) {
         int64_t began = now();
-        pid_t worker = spawn(work, context, task, n_killed);
-        int status = worker < 0 ? 0 : wait_for(worker, &task);
+        pid_t worker;
+        int status;
 
+        watchdog_begin();
+        worker = spawn(work, context, task, n_killed);
+        status = worker < 0 ? 0 : wait_for(worker, &task);
         if (worker < 0 && is_first)
             return worker;
         if (worker >= 0 && WIFEXITED(status) &&

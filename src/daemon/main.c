@@ -19,9 +19,11 @@
 #include "daemon/manifest.h"
 #include "daemon/memory.h"
 #include "daemon/names.h"
+#include "daemon/notify.h"
 #include "daemon/report.h"
 #include "daemon/share.h"
 #include "daemon/succession.h"
+#include "daemon/watchdog.h"
 #include "daemon/worker.h"
 #include "util/cleanup.h"
 #include "util/limits.h"
@@ -32,10 +34,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* What a launcher forgot to close is not ours to hold. */
-static void close_inherited(void)
+/* What a launcher forgot to close is not ours to hold; what a service manager passes is. */
+static int close_inherited(Passed *passed, ErrorText *error)
 {
-    (void)close_range(STDERR_FILENO + 1, UINT_MAX, 0);
+    unsigned n;
+    int r = passed_take(passed, &n, error);
+
+    (void)close_range(STDERR_FILENO + 1 + n, UINT_MAX, 0);
+    return r;
 }
 
 static int complain(const ErrorText *error, int r)
@@ -53,14 +59,29 @@ static int show_problems(const Config *config)
     return config->problems.n ? -EINVAL : 0;
 }
 
+/* What the service manager passes and wants to be told. */
+static int meet_manager(Passed *passed, ErrorText *error)
+{
+    int r = close_inherited(passed, error);
+
+    notify_open();
+    if (r == 0 && (r = watchdog_open()) < 0)
+        (void)error_set(error, r, "cannot set up the watchdog: %s", strerror(-r));
+    return r;
+}
+
 static int prepare(Daemon *daemon, const Options *options, Config *config, Recovery *recovery)
 {
-    static char run_folder[PATH_MAX]; /* the daemon keeps the context */
+    static char run_folder[PATH_MAX]; /* the daemon keeps the context, */
+    static Passed passed;             /* and this */
     ConfigContext context = launch_context(options, run_folder);
     ErrorText error;
     int r;
 
+    r = meet_manager(&passed, &error);
     report_init(options->server.verbose);
+    if (r < 0)
+        return complain(&error, r);
     limits_raise_fds();
     launch_describe(config, options, &context);
     r = show_problems(config);
@@ -69,6 +90,7 @@ static int prepare(Daemon *daemon, const Options *options, Config *config, Recov
     r = daemon_init(daemon, &error);
     if (r < 0)
         return complain(&error, r);
+    daemon->passed = &passed;
     daemon->context = context;
     daemon->config_path = options->config;
     daemon->shows_names = options->config;
@@ -133,7 +155,8 @@ static int open_new(Daemon *daemon, const Options *options, Config *config, Erro
     int r;
 
     if ((r = open_regions(daemon, config, error)) < 0 ||
-        (r = open_control(daemon, options, error)) < 0)
+        (r = open_control(daemon, options, error)) < 0 ||
+        (r = passed_check(daemon->passed, daemon, error)) < 0)
         return r;
     if (options->show_attach)
         attach_show(&daemon->regions->server);
@@ -264,7 +287,6 @@ int main(int argc, char **argv)
     case OPTIONS_RUN:
         break;
     }
-    close_inherited();
     if (prepare(&daemon, &options, &config, &recovery) < 0)
         return EXIT_FAILURE;
     if (options.check_config)

@@ -3,10 +3,13 @@
 
 #include "daemon/daemon.h"
 #include "daemon/memory.h"
+#include "daemon/notify.h"
 #include "daemon/report.h"
 #include "daemon/share.h"
 #include "util/cleanup.h"
+#include "util/deadline.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -234,12 +237,10 @@ void reload_apply(Daemon *daemon, Config *config, Reload *reload)
     apply(&work, config);
 }
 
-int reload_config(Daemon *daemon, Reload *reload, ErrorText *error)
+static int read_and_apply(Daemon *daemon, Reload *reload, ErrorText *error)
 {
     _cleanup_(config_free) Config config = {0};
 
-    if (!daemon->config_path)
-        return error_set(error, -EINVAL, "the server runs without a configuration");
     config_read(&config, daemon->config_path, &daemon->context);
     if (config.problems.n)
         return error_set(error, -EINVAL,
@@ -248,6 +249,18 @@ int reload_config(Daemon *daemon, Reload *reload, ErrorText *error)
                          config.problems.n > 1 ? " (and more: see --check-config)" : "");
     reload_apply(daemon, &config, reload);
     return 0;
+}
+
+int reload_config(Daemon *daemon, Reload *reload, ErrorText *error)
+{
+    int r;
+
+    if (!daemon->config_path)
+        return error_set(error, -EINVAL, "the server runs without a configuration");
+    notify_tell("RELOADING=1\nMONOTONIC_USEC=%" PRId64, deadline_now() / 1000);
+    r = read_and_apply(daemon, reload, error);
+    daemon_tell_ready(daemon);
+    return r;
 }
 
 static void report_lines(const Problems *lines, int priority)

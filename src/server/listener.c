@@ -99,7 +99,7 @@ static int watch(ServerCore *core, const Listener *listener)
 
 /* A socket that was given to us stays open elsewhere, so that closing ours does not end its events.
  */
-static void close_socket(const ServerCore *core, Listener *listener)
+static void close_socket(ServerCore *core, Listener *listener)
 {
     if (listener->socket.fd >= 0)
         core_unwatch(core, listener->socket.fd);

@@ -83,9 +83,9 @@ class Server:
     """One running server. log() is all it has printed, to both its outputs."""
 
     def __init__(self, size="4M", n_vectors=1, more=(), program=None, user=None, nofile=None,
-                 umask=None):
+                 umask=None, manager=None):
         """more is further arguments, which can override the usual ones; user an ID to run as,
-        without privileges; nofile the limit on descriptors."""
+        without privileges; nofile the limit on descriptors; manager who starts it (manager.py)."""
         self.program = str(program or server_program())
         self.n_vectors = n_vectors
         self._folder = tempfile.TemporaryDirectory(prefix="ivshmem-test-")
@@ -97,6 +97,7 @@ class Server:
         self.process = None
         self.fds_at_start = 0
         self._limit = nofile
+        self._manager = manager
         self._options = {"umask": -1 if umask is None else umask}
         self._out = self.folder / "out"
         self._err = self.folder / "err"
@@ -120,9 +121,13 @@ class Server:
     def start(self):
         """Starts it and waits until it accepts connections."""
         with open(self._out, "ab") as out, open(self._err, "ab") as err:
-            self.process = subprocess.Popen(
-                [self.program, *self.arguments], stdout=out, stderr=err, stdin=subprocess.DEVNULL,
-                preexec_fn=self._set_limit, **self._options)
+            command = [self.program, *self.arguments]
+            options = dict(self._options)
+            if self._manager:
+                command = self._manager.command(command)
+                options |= {"env": self._manager.environment(), "close_fds": False}
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
+                                            preexec_fn=self._set_limit, **options)
         deadline = time.monotonic() + TIMEOUT
         exit_fd = os.pidfd_open(self.process.pid)
         try:

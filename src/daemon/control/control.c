@@ -53,6 +53,7 @@ int control_open(Control *control, struct Daemon *daemon, const ControlSpec *spe
         .mode = has_group ? 0660 : 0600,
         .uid = spec->uid,
         .gid = spec->gid,
+        .fd = passed_find(daemon->passed, spec->path),
     };
     int r = listen_socket_lock(&control->socket, &listen, error);
 
