@@ -20,6 +20,7 @@ check_packages=(
     g++
     mandoc
     shellcheck
+    systemd
     valgrind
     "${vm_packages[@]}"
     "${bench_packages[@]}"

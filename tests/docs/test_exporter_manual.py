@@ -67,7 +67,7 @@ def test_names_are_those_that_prometheus_expects():
 def test_unit_starts_what_is_installed_with_a_group_that_is_made():
     assert "ExecStart=@bindir@/ivshmem-exporter $ARGS\n" in UNIT
     group = re.search(r"^SupplementaryGroups=(\S+)$", UNIT, re.MULTILINE)[1]
-    users = (TREE / "dist/ivshmem.sysusers").read_text(encoding="utf-8")
+    users = (TREE / "dist/ivshmem-server.sysusers").read_text(encoding="utf-8")
     assert re.search(rf"^g {group} ", users, re.MULTILINE)
     assert f".Cm {group}" in PAGE and f"--control-group={group}" in UNIT
     address = re.search(r'ARGS="--listen=(\S+)"', UNIT)[1]

@@ -84,8 +84,9 @@ def test_everything_is_there(root, prefix):
 def test_nothing_else_is_there(root):
     files = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
     expected = (r"(bin/ivshmem-\w+|include/ivshmem-\w+\.h|libivshmem\.(a|pc|so[.\d]*)|man\d/ivshmem\S+\.\d"
-                r"|completions/ivshmem-\w+|lib/(udev/rules\.d/80-ivshmem\.rules|sysusers\.d/ivshmem\.conf"
-                r"|systemd/system/ivshmem-(setup@|exporter)\.service)|share/ivshmem/grafana/ivshmem\.json)")
+                r"|completions/ivshmem-\w+|share/doc/ivshmem/example\.conf|share/ivshmem/grafana/ivshmem\.json"
+                r"|lib/(udev/rules\.d/80-ivshmem\.rules|sysusers\.d/ivshmem(-server)?\.conf"
+                r"|systemd/system/ivshmem-(server|setup|exporter)@?\.(service|socket)))")
     assert [name for name in files if not re.search(rf"/{expected}$", name)] == []
 
 
