@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # root comes from common.sh
 # SPDX-License-Identifier: MIT
 # The builds of the tree, each in its own folder: build (what runs and is tested), build-clang,
-# build-asan, build-fuzz.
+# build-asan, build-fuzz, build-package.
 
 # configure DIR [OPTION...]: sets DIR up once, and again only when the options have changed or the
 # tree has moved. Without options, any configuration that is there will do.
@@ -70,6 +70,19 @@ build_asan()
 {
     CC=gcc configure build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined \
         -Dc_args=-fno-sanitize-recover=all -Dtests=enabled -Dexporter=enabled && compile build-asan
+}
+
+# Debian's packages, from a copy of the tree: dpkg-buildpackage works inside of it, and leaves what it
+# makes beside it.
+build_package()
+{
+    local dir=$root/build-package
+
+    rm -rf "$dir" && mkdir -p "$dir/source" &&
+        tar -C "$root" --exclude=./.git --exclude=./build --exclude='./build-*' --exclude=__pycache__ -c . |
+        tar -C "$dir/source" -x &&
+        (cd "$dir/source" && DEB_BUILD_OPTIONS="parallel=$(nproc)" dpkg-buildpackage -b -us -uc) &&
+        rm -rf "$dir/source"
 }
 
 # fuzz/meson.build links its programs with -fsanitize=fuzzer.

@@ -24,6 +24,8 @@ stages=(
     "vm       vm             build      600 pytest  build      vm"
     "libvirt  libvirt        build      300 pytest  build      libvirt"
     "bench    bench          build      320 pytest  build      bench"
+    "package  package-build  -          300 compile package"
+    "package  package        package-build 300 pytest build-package package"
     "analyze  analyze        build      300 analyze build"
     "clang    clang          -          300 compile clang"
     "asan     asan-build     -          300 compile asan"
@@ -136,6 +138,7 @@ is_wanted()
 
 packages=("${build_packages[@]}" "${check_packages[@]}")
 ! is_wanted bare || packages+=("${bare_packages[@]}")
+! is_wanted package || packages+=("${package_packages[@]}")
 if ! (
     install_packages "${packages[@]}"
     [[ $names != *$'\n'vm$'\n'* ]] || ! is_wanted vm || prepare_download vm/vmlinuz

@@ -25,6 +25,7 @@ check_packages=(
     "${vm_packages[@]}"
     "${bench_packages[@]}"
 )
+package_packages=(build-essential debhelper lintian "${build_packages[@]}")
 bare_packages=(mmdebstrap)
 
 # Which of the named packages are not installed, one a line. Fast, and asks nobody: it is all that

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # The work of one stage of ./dev check. Leaves its results as JUnit files in $RESULTS.
 #
-#   compile checked|clang|asan      build the tree
+#   compile checked|clang|asan|package
+#                                   build the tree
 #   unit DIR                        the unit tests of a build
 #   pytest DIR NAME                 the tests of tests/NAME on a build
 #   analyze DIR                     gcc's analyzer, clang-tidy and cppcheck on the sources of a build

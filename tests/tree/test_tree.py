@@ -32,6 +32,7 @@ NEED_NO_LICENCE = re.compile(
     r"(^|/)(LICENSE|\.gitignore|\.gitattributes)$"
     r"|\.(md|json|svg|png|csv|txt|bin|patch)$"
     r"|^fuzz/corpus/|(^|/)corpus/"
+    r"|^debian/(changelog|copyright|source/format)$"  # whose form is given
 )
 
 
