@@ -15,7 +15,7 @@
 #define WAITING_SIZE 2048 /* bytes; what does not fit any more is lost */
 
 static int manager = -1;
-static Loop *loop; /* the worker's */
+static Loop *worker_loop; /* the worker's */
 static LoopHandler handler;
 static char waiting[WAITING_SIZE];
 
@@ -61,10 +61,10 @@ static void wait_with(const char *lines)
 {
     size_t length = strlen(waiting);
 
-    if (loop && length + strlen(lines) + 2 <= sizeof(waiting)) {
+    if (worker_loop && length + strlen(lines) + 2 <= sizeof(waiting)) {
         (void)snprintf(waiting + length, sizeof(waiting) - length, "%s%s", length ? "\n" : "",
                        lines);
-        loop_change(loop, &handler, EPOLLOUT);
+        loop_change(worker_loop, &handler, EPOLLOUT);
     }
 }
 
@@ -86,17 +86,17 @@ static void flush(void *owner, uint32_t events)
     if (*waiting && is_full(waiting))
         return;
     *waiting = '\0';
-    loop_change(loop, &handler, 0);
+    loop_change(worker_loop, &handler, 0);
 }
 
-int notify_attach(Loop *its)
+int notify_attach(Loop *loop)
 {
     handler = (LoopHandler){.fd = manager, .ready = flush};
     *waiting = '\0';
     if (manager < 0)
         return 0;
-    loop = its;
-    return loop_add(loop, &handler, 0);
+    worker_loop = loop;
+    return loop_add(worker_loop, &handler, 0);
 }
 
 void notify_tell(const char *format, ...)

@@ -118,11 +118,11 @@ class Guest:
         """Waits until it has printed a text, without spaces."""
         self.call(f"until {TIMEOUT * 1000} {text}")
 
-    def finish_client(self, number=None):
+    def finish_client(self, number=None, timeout=TIMEOUT):
         """What has come of it, after a signal if there is one."""
         if number is not None:
             self.call(f"signal {int(number)}")
-        status, out, err = self.call(f"finish {TIMEOUT * 1000}", 2 * TIMEOUT)
+        status, out, err = self.call(f"finish {timeout * 1000}", 2 * timeout)
         return Done(int(status), *(bytes.fromhex(text[1:]).decode() for text in (out, err)))
 
     def client(self, *words, **options):
