@@ -10,8 +10,9 @@ import subprocess
 import pytest
 from serve import TREE, build_folder
 
-PACKAGES = ["ivshmem-server", "ivshmem-tools", "libivshmem-dev", "libivshmem0"]
-PROGRAMS = ["ivshmem-client", "ivshmem-ctl", "ivshmem-server"]
+PACKAGES = ["ivshmem-exporter", "ivshmem-server", "ivshmem-tools", "libivshmem-dev", "libivshmem0"]
+PROGRAMS = ["ivshmem-client", "ivshmem-ctl", "ivshmem-exporter", "ivshmem-server"]
+REPLACING = ["ivshmem-server", "ivshmem-tools"]  # they have programs that QEMU's packages had
 VERSION = re.search(r"version: '([\d.]+)'", (TREE / "meson.build").read_text(encoding="utf-8"))[1]
 
 
@@ -96,11 +97,11 @@ def test_guest_has_its_devices_set_up():
 
 
 def test_units_name_programs_that_are_installed(tmp_path):
-    for name in PACKAGES[:2]:
+    for name in PACKAGES[:3]:
         run("dpkg-deb", "--extract", deb(name), tmp_path)
     programs = {path for unit in (tmp_path / "lib/systemd/system").glob("*.service")
                 for path in re.findall(r"^Exec\w+=(/usr\S+)", unit.read_text(), re.MULTILINE)}
-    assert programs == {"/usr/bin/ivshmem-server", "/usr/bin/ivshmem-client"}
+    assert programs == {"/usr/bin/ivshmem-client", "/usr/bin/ivshmem-exporter", "/usr/bin/ivshmem-server"}
     for program in programs:
         assert os.access(f"{tmp_path}{program}", os.X_OK)
 
@@ -169,13 +170,13 @@ def unpack(admin, name, status):
     return run("dpkg", "--admindir", admin, "--no-act", "--unpack", deb(name), status=status)
 
 
-@pytest.mark.parametrize("name", PACKAGES[:2])
+@pytest.mark.parametrize("name", REPLACING)
 @pytest.mark.parametrize("other", ["qemu-system-common", "qemu-utils"])
 def test_old_qemu_is_in_the_way(admin, name, other):
     said = unpack(admin(other, "1:3.1+dfsg-8+deb10u8"), name, 1)
     assert f"{other} (<< 1:5.2)" in said and "conflict" in said
 
 
-@pytest.mark.parametrize("name", PACKAGES[:2])
+@pytest.mark.parametrize("name", REPLACING)
 def test_new_qemu_is_not(admin, name):
     unpack(admin("qemu-system-common", "1:7.2+dfsg-7"), name, 0)
