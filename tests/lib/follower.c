@@ -16,6 +16,7 @@ bool follower_init(Follower *follower, int sock, unsigned n_vectors, unsigned n_
         .n_vectors = n_vectors,
         .n_ids = n_ids,
         .id = -1,
+        .telling = -1,
         .memory_fd = -1,
         .peers = calloc(n_ids, sizeof(FollowerPeer)),
     };
@@ -82,6 +83,7 @@ static bool take_vector(Follower *follower, int64_t id, int fd)
         return wrong(follower, id, fd, "out of memory in the test");
     peer->vectors[peer->n_vectors++] = fd;
     peer->state = peer->n_vectors == follower->n_vectors ? PEER_TOLD : PEER_TELLING;
+    follower->telling = peer->state == PEER_TELLING ? id : -1;
     if (id == follower->id && peer->state == PEER_TOLD)
         follower->set_up = true;
     return true;
@@ -99,16 +101,8 @@ static bool take_departure(Follower *follower, int64_t id)
         return wrong(follower, id, -1, "a second departure");
     forget_vectors(peer);
     peer->state = PEER_GONE;
+    follower->telling = -1;
     return true;
-}
-
-/* Whether some other ID than this has been told of in part only. */
-static bool is_interrupted(const Follower *follower, int64_t id)
-{
-    for (unsigned other = 0; other < follower->n_ids; other++)
-        if (other != id && follower->peers[other].state == PEER_TELLING)
-            return true;
-    return false;
 }
 
 static bool take_own_of_observer(Follower *follower, int64_t value, int fd)
@@ -130,7 +124,7 @@ static bool take(Follower *follower, int64_t value, int fd)
         ok = take_own_of_observer(follower, value, fd);
     else if (value < 0 || value >= follower->n_ids)
         ok = wrong(follower, value, fd, "not an ID");
-    else if (is_interrupted(follower, value))
+    else if (follower->telling >= 0 && follower->telling != value)
         ok = wrong(follower, value, fd, "another ID has not got all its vectors yet");
     else
         ok = fd >= 0 ? take_vector(follower, value, fd) : take_departure(follower, value);

@@ -35,6 +35,7 @@ typedef struct Follower {
     unsigned n_ids;     /* IDs must be below */
     uint64_t n_messages;
     int64_t id;          /* -1 until it is known */
+    int64_t telling;     /* the ID that has been told of in part; -1: none */
     int memory_fd;       /* -1 until it has come */
     bool observer;       /* its own ID is no peer's: it may be above n_ids */
     unsigned n_own;      /* its own vectors, as an observer */
