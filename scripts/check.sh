@@ -18,6 +18,7 @@ stages=(
     "api      api            build      120 pytest  build      api"
     "protocol protocol       build      300 pytest  build      protocol"
     "daemon   daemon         build      400 pytest  build      daemon"
+    "crash    crash          build      600 pytest  build      crash"
     "attacks  attacks        build      400 pytest  build      attacks"
     "control  control        build      300 pytest  build      control"
     "exporter exporter       build      300 pytest  build      exporter"
