@@ -46,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     _cleanup_close_ int fd = memfd_create("fuzz", MFD_CLOEXEC);
     uint32_t clients = 1 + input_choose(&input, 256), vectors = 1 + input_choose(&input, 64);
     uint32_t cut = input_choose(&input, 65536);
+    ErrorText error;
     State made, opened;
 
     RULE(fd >= 0 && state_new(&made, fd, clients, vectors) == 0);
@@ -58,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 
         RULE(pwrite(fd, &value, 1 + (at & 7), at) > 0);
     }
-    if (state_open(&opened, fd) == 0) {
+    if (state_open(&opened, fd, &error) == 0) {
         touch_all(&opened);
         state_free(&opened);
     }

@@ -385,10 +385,11 @@ IVSHMEM_API void ivshmem_server_abandon(IvshmemServer *server);
  * @param from      a memfd with a state in which no process works
  * @param renumber  gives the number here of a descriptor that had the number `fd` there, -1: there
  *                  is none, with which the import fails
+ * @param why       filled in with a line on what is wrong, if anything is
  * @return 0, -EBADF, or a negative errno as of ivshmem_server_resume()
  */
 IVSHMEM_API int ivshmem_server_import(int to, int from, int (*renumber)(void *opaque, int fd),
-                                      void *opaque);
+                                      void *opaque, char why[IVSHMEM_SERVER_ERROR_SIZE]);
 
 /** Names each descriptor that others can go on with: those that the state names (the memory,
  * sockets, locks and eventfds), and connections that are no clients yet, for

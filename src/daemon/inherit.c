@@ -18,14 +18,15 @@ static int import_state(Parcel *parcel, int there, const char *region, ErrorText
 {
     _cleanup_close_ int from = parcel_take(parcel, there);
     _cleanup_close_ int to = memfd_create("ivshmem-state", MFD_CLOEXEC);
-    int r = to < 0 ? -errno : from < 0 ? -EBADF : ivshmem_server_import(to, from, take, parcel);
+    char why[IVSHMEM_SERVER_ERROR_SIZE] = "";
+    int r = to < 0 ? -errno : from < 0 ? -EBADF : 0;
 
     if (r < 0)
-        return error_set(error, r, "the state of region %s cannot be used: %s", region,
-                         r == -EPROTO    ? "it is of another version"
-                         : r == -EBADMSG ? "it is damaged"
-                         : r == -EBADF   ? "a descriptor that it names is missing"
-                                         : strerror(-r));
+        (void)snprintf(why, sizeof(why), "%s", strerror(-r));
+    else
+        r = ivshmem_server_import(to, from, take, parcel, why);
+    if (r < 0)
+        return error_set(error, r, "the state of region %s cannot be used: %s", region, why);
     return fd_steal(&to);
 }
 

@@ -1,57 +1,99 @@
 /* SPDX-License-Identifier: MIT */
 #include "ivshmem-server.h"
-#include "server/state.h"
+#include "server/state-check.h"
+#include "server/view.h"
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-/* Copies what there is in a sparse file to another of the same size: both are mapped. */
-static int copy_data(const State *to, const State *from, int fd)
+static void copy_view(const State *to, const State *from, uint32_t slot, uint32_t id_limit)
 {
-    off_t end, begin = 0;
+    for (uint32_t id = 0; id < id_limit; id += 64) {
+        ViewWord word = *view_word(from, slot, id);
 
-    while ((begin = lseek(fd, begin, SEEK_DATA)) >= 0) {
-        end = lseek(fd, begin, SEEK_HOLE);
-        if (end < 0)
-            return -errno;
-        memcpy((char *)to->base + begin, (const char *)from->base + begin, (size_t)(end - begin));
-        begin = end;
+        if (word.told | word.spent)
+            *view_word(to, slot, id) = word;
     }
-    return errno == ENXIO ? 0 : -errno;
+}
+
+/* Copies what recover() does not make anew. The other process can still write to its state: what is
+ * looked at is in the copy alone, which nobody else sees. */
+static int copy(const State *to, const State *from, ErrorText *error)
+{
+    StateHeader header = *from->header;
+    size_t slots = header.slot_limit;
+
+    if (slots > to->header->max_clients || header.listener_limit > LISTENERS_MAX ||
+        header.id_limit > WIRE_N_IDS)
+        return error_set(error, -EBADMSG, "the state is damaged: its header is wrong");
+    header.max_clients = to->header->max_clients;
+    header.max_vectors = to->header->max_vectors;
+    header.size = to->size;
+    *to->header = header;
+    memcpy(to->clients, from->clients, slots * sizeof(*to->clients));
+    memcpy(to->listeners, from->listeners, header.listener_limit * sizeof(*to->listeners));
+    memcpy(to->batch, from->batch, sizeof(*to->batch));
+    memcpy(to->eventfds, from->eventfds, slots * header.max_vectors * sizeof(*to->eventfds));
+    for (uint32_t slot = 0; slot < slots; slot++)
+        copy_view(to, from, slot, header.id_limit);
+    return state_check(to, WIRE_N_IDS, error);
 }
 
 typedef struct Renumbering {
     int (*renumber)(void *opaque, int fd);
     void *opaque;
-    bool is_lacking;
+    int lacking; /* a descriptor that did not come with the state; -1: none */
 } Renumbering;
 
 static void renumber(void *opaque, int32_t *fd)
 {
     Renumbering *numbers = opaque;
+    int there = *fd;
 
-    *fd = numbers->renumber(numbers->opaque, *fd);
+    *fd = numbers->renumber(numbers->opaque, there);
     if (*fd < 0)
-        numbers->is_lacking = true;
+        numbers->lacking = there;
 }
 
-int ivshmem_server_import(int to, int from, int (*number)(void *opaque, int fd), void *opaque)
+static int import(const State *to, const State *from, Renumbering *numbers, ErrorText *error)
 {
-    Renumbering numbers = {number, opaque, false};
-    State old, new;
-    int r = state_open(&old, from);
+    int r = copy(to, from, error);
 
     if (r < 0)
         return r;
-    r = state_new(&new, to, old.header->max_clients, old.header->max_vectors);
-    if (r == 0)
-        r = copy_data(&new, &old, from);
-    if (r == 0)
-        state_each_fd(&new, renumber, &numbers);
-    if (r == 0 && numbers.is_lacking)
-        r = -EBADF;
-    state_free(&new);
-    state_free(&old);
+    state_each_fd(to, renumber, numbers);
+    return numbers->lacking < 0
+               ? 0
+               : error_set(error, -EBADF, "descriptor %d of the state has not come with it",
+                           numbers->lacking);
+}
+
+static int import_into(int fd, const State *from, Renumbering *numbers, ErrorText *error)
+{
+    State to;
+    int r = state_new(&to, fd, from->header->max_clients, from->header->max_vectors);
+
+    if (r < 0)
+        return error_set(error, r, "no room for the state: %s", strerror(-r));
+    r = import(&to, from, numbers, error);
+    state_free(&to);
+    return r;
+}
+
+int ivshmem_server_import(int to, int from, int (*number)(void *opaque, int fd), void *opaque,
+                          char why[IVSHMEM_SERVER_ERROR_SIZE])
+{
+    Renumbering numbers = {number, opaque, -1};
+    ErrorText error;
+    State old;
+    int r = state_open(&old, from, &error);
+
+    if (r == 0) {
+        r = import_into(to, &old, &numbers, &error);
+        state_free(&old);
+    }
+    if (r < 0)
+        (void)snprintf(why, IVSHMEM_SERVER_ERROR_SIZE, "%.*s", IVSHMEM_SERVER_ERROR_SIZE - 1,
+                       error.text);
     return r;
 }

@@ -4,6 +4,7 @@
 #include "server/client.h"
 #include "server/core.h"
 #include "server/setup.h"
+#include "server/state-check.h"
 #include "server/view.h"
 #include "server/world.h"
 #include "util/cleanup.h"
@@ -87,6 +88,7 @@ static int rebuild_ids(ServerCore *core)
 
 static int rebuild_listeners(ServerCore *core)
 {
+    int64_t now = timers_now();
     int r = 0;
 
     for (uint32_t i = 0; r == 0 && i < core->state.header->listener_limit; i++) {
@@ -96,6 +98,9 @@ static int rebuild_listeners(ServerCore *core)
             continue;
         listener->n_clients = 0;
         listener->accept.waiting = false;
+        listener->accept.told_at = 0;
+        if (listener->accept.paid_until < 0 || listener->accept.paid_until > now)
+            listener->accept.paid_until = now;
         if (listener->observers && core->ids.n > CLIENT_OBSERVER_ID)
             core->ids.n = CLIENT_OBSERVER_ID;
         r = core_watch(core, EPOLL_CTL_ADD, listener->socket.fd, EPOLLIN, EVENT(EVENT_LISTENER, i));
@@ -108,12 +113,15 @@ static int rebuild_client(ServerCore *core, uint32_t slot)
     State *state = &core->state;
     Client *client = &state->clients[slot];
     Listener *listener = &state->listeners[client->listener];
+    int64_t now = timers_now();
     int r = uids_add(&core->uids, client->uid);
 
     if (r == 0)
         r = core_watch(core, EPOLL_CTL_ADD, client->sock_fd, EPOLLIN, EVENT(EVENT_CLIENT, slot));
     if (r < 0)
         return r;
+    if (client->accepted_at < 0 || client->accepted_at > now)
+        client->accepted_at = now; /* by another clock than ours */
     client->scan = 0;
     client->seen = state->header->n_changes;
     client->unread = 0;
@@ -156,13 +164,16 @@ static int rebuild_clients(ServerCore *core)
     return r;
 }
 
-int recover(ServerCore *core)
+int recover(ServerCore *core, ErrorText *error)
 {
-    int r;
+    int r = state_check(&core->state, core->ids.n, error);
 
+    if (r < 0)
+        return r;
     settle_batch(core);
     rebuild_world(core);
-    if ((r = rebuild_ids(core)) < 0 || (r = rebuild_listeners(core)) < 0)
+    if ((r = state_check_progress(&core->state, error)) < 0 || (r = rebuild_ids(core)) < 0 ||
+        (r = rebuild_listeners(core)) < 0)
         return r;
     return rebuild_clients(core);
 }

@@ -12,13 +12,15 @@
  */
 #pragma once
 
+#include "util/error.h"
+
 struct ServerCore;
 
 /**
  * @param core  a new one, with that state and nothing derived from it yet
- * @return 0 or a negative errno: -ENOMEM, -EMFILE
+ * @return 0 or a negative errno: -EBADMSG with what is damaged, -ENOMEM, -EMFILE
  */
-int recover(struct ServerCore *core);
+int recover(struct ServerCore *core, ErrorText *error);
 
 /**
  * Takes a connection that was accepted, but is nobody's: a new client, unless it has ended.

@@ -181,10 +181,11 @@ static void install(ServerCore *core)
 {
     IvshmemServer *server = core->server;
     const Listener *first = listener_at(core, 0);
+    int32_t next = ids_lowest_unknown(&core->ids);
 
     server->sock_fd = first ? first->socket.fd : -1;
     server->shm_fd = core->region.fd;
-    server->cur_id = 0;
+    server->cur_id = (uint16_t)(next == STATE_NO_ID ? 0 : next);
     server->core_ = core;
 }
 
@@ -232,25 +233,39 @@ static void core_abandon(ServerCore *core)
     core_free(core);
 }
 
+/* Takes over what another process has left. */
+static int resume(ServerCore *core, ErrorText *error)
+{
+    const IvshmemServer *server = core->server;
+    int r = state_open(&core->state, server->config_.state_fd, error);
+
+    if (r < 0)
+        return r;
+    if (core->state.header->max_vectors != server->n_vectors)
+        return error_set(error, -EBADMSG, "the state is of a region with %u vectors, not %u",
+                         core->state.header->max_vectors, server->n_vectors);
+    resume_memory(core);
+    error->text[0] = 0;
+    if ((r = open_loop(core)) == 0 && (r = new_tables(core)) == 0)
+        r = recover(core, error);
+    return r < 0 && !*error->text ? error_set(error, r, "%s", strerror(-r)) : r;
+}
+
 int ivshmem_server_resume(IvshmemServer *server)
 {
     ServerCore *core = server->core_ ? NULL : core_new(server);
-    int r = server->config_.state_fd < 0 ? -ENODATA : 0;
+    ErrorText error;
+    int r;
 
     if (!core)
         return core_fail(server, server->core_ ? -EALREADY : -ENOMEM, "cannot go on: %s",
                          server->core_ ? "the server is started already" : "out of memory");
-    if (r == 0)
-        r = state_open(&core->state, server->config_.state_fd);
-    if (r == 0) {
-        resume_memory(core);
-        if ((r = open_loop(core)) == 0 && (r = new_tables(core)) == 0)
-            r = recover(core);
-    }
+    r = server->config_.state_fd < 0 ? error_set(&error, -ENODATA, "there is none")
+                                     : resume(core, &error);
     if (r < 0) {
         peers_init_list(&server->peer_list);
         core_abandon(core);
-        return core_fail(server, r, "cannot go on from the state: %s", strerror(-r));
+        return core_fail(server, r, "cannot go on from the state: %s", error.text);
     }
     install(core);
     return 0;

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,25 +90,43 @@ int state_new(State *state, int fd, uint32_t max_clients, uint32_t max_vectors)
     return 0;
 }
 
-/* Whether what a file holds can be a state of ours, by its header. */
-static int check_header(const StateHeader *header, uint64_t file_size)
+/* Whether the header is of this version, and of a program that lays out records as this one does.
+ */
+static int check_kind(const StateHeader *header, ErrorText *error)
 {
-    State parts;
-
-    if (header->magic != STATE_MAGIC || header->version != STATE_VERSION)
-        return -EPROTO;
+    if (header->magic != STATE_MAGIC)
+        return error_set(error, -EPROTO, "this is no state of a server");
+    if (header->version != STATE_VERSION)
+        return error_set(error, -EPROTO, "the state has version %u; this program reads %d",
+                         header->version, STATE_VERSION);
     if (header->client_size != sizeof(Client) || header->listener_size != sizeof(Listener) ||
-        header->batch_size != sizeof(StateBatch) || header->size != file_size ||
-        header->max_clients == 0 || header->max_clients > STATE_MAX_CLIENTS ||
-        header->max_vectors == 0 || header->max_vectors > WIRE_MAX_VECTORS ||
-        lay_out(&parts, NULL, header->max_clients, header->max_vectors) != file_size ||
-        header->slot_limit > header->max_clients || header->listener_limit > LISTENERS_MAX ||
-        header->id_limit > WIRE_N_IDS)
-        return -EBADMSG;
+        header->batch_size != sizeof(StateBatch))
+        return error_set(error, -EPROTO,
+                         "the state has records of %u, %u and %u bytes; this program's have %zu, "
+                         "%zu and %zu",
+                         header->client_size, header->listener_size, header->batch_size,
+                         sizeof(Client), sizeof(Listener), sizeof(StateBatch));
     return 0;
 }
 
-int state_open(State *state, int fd)
+/* Whether every part that the header promises is there. */
+static int check_size(const StateHeader *header, uint64_t file_size, ErrorText *error)
+{
+    State parts;
+
+    if (header->size != file_size || header->max_clients == 0 ||
+        header->max_clients > STATE_MAX_CLIENTS || header->max_vectors == 0 ||
+        header->max_vectors > WIRE_MAX_VECTORS ||
+        lay_out(&parts, NULL, header->max_clients, header->max_vectors) != file_size)
+        return error_set(error, -EBADMSG, "the state is damaged: it has %llu bytes",
+                         (unsigned long long)file_size);
+    if (header->slot_limit > header->max_clients || header->listener_limit > LISTENERS_MAX ||
+        header->id_limit > WIRE_N_IDS)
+        return error_set(error, -EBADMSG, "the state is damaged: its header is wrong");
+    return 0;
+}
+
+int state_open(State *state, int fd, ErrorText *error)
 {
     StateHeader header;
     struct stat file;
@@ -116,13 +135,15 @@ int state_open(State *state, int fd)
 
     *state = (State){0};
     if (n < 0 || fstat(fd, &file) < 0)
-        return -errno;
-    if (n == 0)
-        return -ENODATA;
+        return error_set(error, -errno, "cannot read the state: %s", strerror(errno));
     if (n < (ssize_t)sizeof(header))
-        return -EPROTO;
-    r = check_header(&header, (uint64_t)file.st_size);
-    return r < 0 ? r : map(state, fd, header.size, header.max_clients, header.max_vectors);
+        return error_set(error, n == 0 ? -ENODATA : -EPROTO, "this is no state: it has %zd bytes",
+                         n);
+    if ((r = check_kind(&header, error)) < 0 ||
+        (r = check_size(&header, (uint64_t)file.st_size, error)) < 0)
+        return r;
+    r = map(state, fd, header.size, header.max_clients, header.max_vectors);
+    return r < 0 ? error_set(error, r, "cannot map the state: %s", strerror(-r)) : 0;
 }
 
 void state_free(State *state)

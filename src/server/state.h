@@ -11,6 +11,14 @@
  * it. What follows from the rest (the sets of slots, who is present, the list of changes) is in the
  * mapping for its size only: it is made anew by whoever comes next (recover.h).
  *
+ * A state changes hands. After a crash it is read where it lies, by the same program. At a restart
+ * or an upgrade another program reads it, and trusts nothing in it (state-check.h): it copies what
+ * it takes over (ivshmem_server_import()). STATE_VERSION goes up with each release that changes
+ * what the mapping holds, in form or in meaning. A program imports its own version and the one
+ * before: whoever raises the number moves the records as they were to a file of their own, with the
+ * function that fills in new ones from them, and drops those of two versions ago. tests/fixtures/
+ * has a state of each version, written by the program of that time, which a test goes on from.
+ *
  * The mapping is laid out for the most clients that there can be, and pages that nobody touched
  * cost nothing: slots are given out lowest first, and views lie in tiles of one page, so that what
  * is resident grows with the clients and IDs in use. What belongs to IDs that have gone for good is
@@ -21,6 +29,7 @@
 #include "ivshmem-server.h"
 #include "server/listener.h"
 #include "util/bitmap.h"
+#include "util/error.h"
 #include "util/fdpass.h"
 #include "wire/message.h"
 
@@ -164,9 +173,9 @@ int state_new(State *state, int fd, uint32_t max_clients, uint32_t max_vectors);
  * Maps the state that a memfd holds.
  *
  * @return 0; -ENODATA if it is empty, -EPROTO if it is not a state, or another version's, -EBADMSG
- * if it is damaged, or what mmap fails with
+ * if it is damaged, or what mmap fails with; error->text says what it is
  */
-int state_open(State *state, int fd);
+int state_open(State *state, int fd, ErrorText *error);
 
 /** Takes a state that is all zero, too. Closes no descriptor. */
 void state_free(State *state);

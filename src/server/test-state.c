@@ -27,10 +27,11 @@ static void test_found_again(void **unused)
 {
     size_t size;
     _cleanup_close_ int fd = make_file(&size);
+    ErrorText error;
     State state;
 
     (void)unused;
-    assert_int_equal(state_open(&state, fd), 0);
+    assert_int_equal(state_open(&state, fd, &error), 0);
     assert_int_equal(state.header->max_clients, CLIENTS);
     assert_int_equal(state.header->max_vectors, VECTORS);
     assert_int_equal(state.holders[17], 5);
@@ -51,10 +52,11 @@ static void test_cut_short(void **unused)
         lengths[n++] = length;
     lengths[n++] = 0;
     for (size_t i = 0; i < n; i++) {
+        ErrorText error;
         State state;
 
         assert_int_equal(ftruncate(fd, (off_t)lengths[i]), 0);
-        assert_true(state_open(&state, fd) < 0);
+        assert_true(state_open(&state, fd, &error) < 0);
         assert_null(state.base);
     }
 }

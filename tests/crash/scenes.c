@@ -47,10 +47,11 @@ static void go(Crowd *crowd)
 /* The guest's socket is full: with 64 vectors, five peers are more than it takes. */
 static void with_full_guest(Crowd *crowd, const State *state)
 {
-    uint64_t before = state->header->stats.n_retries;
+    uint64_t before;
     unsigned i;
 
     without_guest(crowd, state);
+    before = state->header->stats.n_retries;
     crowd_join(crowd, guest(crowd));
     for (i = 0; i < PATIENCE_MS && state->header->stats.n_retries == before; i++)
         (void)poll(NULL, 0, 1);

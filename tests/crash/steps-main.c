@@ -93,6 +93,7 @@ static void open_state(Steps *steps)
 {
     char path[384], target[64];
     const struct dirent *entry;
+    ErrorText error;
     DIR *folder;
     int fd = -1;
 
@@ -109,7 +110,7 @@ static void open_state(Steps *steps)
     }
     if (folder)
         (void)closedir(folder);
-    if (fd < 0 || state_open(&steps->state, fd) < 0)
+    if (fd < 0 || state_open(&steps->state, fd, &error) < 0)
         crowd_fail("no state");
     (void)close(fd);
 }
