@@ -171,6 +171,13 @@ static void ring_somebody(Crowd *crowd, const CrowdClient *from)
         ring(crowd, &from->follower, &to->follower, crowd_random(crowd, crowd->n_vectors));
 }
 
+/* How long one waits who does not look is not known. */
+static void set_stalls(CrowdClient *client, bool stalls)
+{
+    client->stalls = stalls;
+    client->came_at = 0;
+}
+
 void crowd_step(Crowd *crowd)
 {
     CrowdClient *client = choose(crowd);
@@ -181,7 +188,7 @@ void crowd_step(Crowd *crowd)
     else if (what < 2)
         crowd_leave(client);
     else if (what < 4)
-        client->stalls = !client->stalls;
+        set_stalls(client, !client->stalls);
     else if (what < 30)
         ring_somebody(crowd, client);
     else if (!client->stalls)

@@ -18,7 +18,7 @@
 
 typedef struct CrowdClient {
     Follower follower; /* sock is -1: there is no client here */
-    int64_t came_at;   /* CLOCK_MONOTONIC, ns; 0: its first three messages have come */
+    int64_t came_at;   /* CLOCK_MONOTONIC, ns; 0: it waits for no first answer */
     bool stalls;       /* it does not read for now */
 } CrowdClient;
 
