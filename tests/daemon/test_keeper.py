@@ -3,6 +3,7 @@
 
 import os
 import random
+import resource
 import signal
 import time
 
@@ -109,6 +110,40 @@ def test_killed_again_and_again(kept, connect):
     for peer in [*stays, *guests]:
         peer.close()
     eventually(lambda: kept.n_fds() <= kept.fds_at_start, what="its descriptors as at the start")
+
+
+def test_next_worker_lacks_descriptors(kept, connect):
+    """It closes nothing; one that comes when there are some again goes on."""
+    kept.expected.append("Too many open files")
+    peers = [connect(kept).setup() for _ in range(3)]
+    settle(peers)
+    limits = resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, (5, limits[1]))
+    kill_worker(kept)
+    eventually(lambda: kept.errors().count("Too many open files") > 1, what="a second try")
+    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, limits)
+    settle([*peers, connect(kept).setup()])
+    ring_each_other(peers)
+
+
+def test_end_that_a_killed_worker_was_asked_for(kept, connect):
+    peer = connect(kept).setup()
+    worker = worker_of(kept)
+    os.kill(worker, signal.SIGSTOP)
+    kept.process.send_signal(signal.SIGTERM)
+    eventually(lambda: pending(worker, signal.SIGTERM), what="the signal at the worker")
+    os.kill(worker, signal.SIGKILL)
+    assert kept.process.wait(10) == 0
+    kept.process = None
+    assert not kept.socket.exists()
+    peer.until_hung_up()
+
+
+def pending(pid, number):
+    """Whether the signal waits for the process."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        bits, = (int(line.split()[1], 16) for line in status if line.startswith("ShdPnd:"))
+    return bits >> (number - 1) & 1
 
 
 def test_gives_up_and_holds_everything(kept, connect):
