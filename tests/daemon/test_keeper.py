@@ -139,6 +139,19 @@ def test_end_that_a_killed_worker_was_asked_for(kept, connect):
     peer.until_hung_up()
 
 
+def test_record_of_what_is_sent_stays_in_memory(kept):
+    assert locked_memory(worker_of(kept)) > 0
+    kill_worker(kept)
+    eventually(lambda: locked_memory(worker_of(kept)) > 0, what="locked memory")
+
+
+def locked_memory(pid):
+    """Its size in KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        size, = (int(line.split()[1]) for line in status if line.startswith("VmLck:"))
+    return size
+
+
 def pending(pid, number):
     """Whether the signal waits for the process."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
