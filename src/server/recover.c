@@ -146,7 +146,8 @@ static int compare_age(const void *a, const void *b, void *clients)
            (first->connected_at < second->connected_at);
 }
 
-/* The connections, oldest first, as the list of peers has them. */
+/* The connections, oldest first, as the list of peers has them. To sort more than a kilobyte, glibc
+ * before 2.37 asks how much memory there is. seccomp: sysinfo */
 static int rebuild_clients(ServerCore *core)
 {
     State *state = &core->state;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * crash-crowd SOCKET CLIENTS VECTORS SEED
+ * crash-crowd SOCKET CLIENTS VECTORS SEED [silent]
  *
  * A crowd (crowd.h) that goes on until a line comes on standard input, at which it settles, answers
  * with what it has seen so far, a line of JSON, and stands still until the next line. At the end of
- * standard input all leave. Status 1 and a line on standard error if the server has done anything
- * wrong.
+ * standard input all leave. With `silent` nobody rings, and there can be more of them. Status 1 and
+ * a line on standard error if the server has done anything wrong.
  */
 #include "crowd.h"
 
@@ -54,11 +54,12 @@ int main(int argc, char **argv)
     struct pollfd input = {STDIN_FILENO, POLLIN, 0};
     Crowd crowd;
 
-    if (argc != 5)
-        crowd_fail("usage: crash-crowd SOCKET CLIENTS VECTORS SEED");
+    if (argc < 5 || argc > 6)
+        crowd_fail("usage: crash-crowd SOCKET CLIENTS VECTORS SEED [silent]");
     raise_limit();
     crowd_init(&crowd, argv[1], (unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]),
                strtoull(argv[4], NULL, 10));
+    crowd.drops_fds = argc == 6;
     for (;;) {
         if (poll(&input, 1, 0) > 0) {
             if (!read_line())

@@ -91,6 +91,7 @@ void crowd_join(Crowd *crowd, CrowdClient *client)
 
     if (sock < 0 || !follower_init(&client->follower, sock, crowd->n_vectors, CROWD_IDS))
         crowd_fail("no client: %s", strerror(errno));
+    client->follower.drops_fds = crowd->drops_fds;
     connect_to(crowd->path, sock);
     client->came_at = now();
     client->stalls = false;
@@ -149,7 +150,7 @@ static void ring(Crowd *crowd, const Follower *from, const Follower *to, unsigne
     const FollowerPeer *peer = &from->peers[to->id];
     uint64_t bell = 1, got = 0;
 
-    if (peer->state != PEER_TOLD)
+    if (peer->state != PEER_TOLD || crowd->drops_fds)
         return;
     if (write(peer->vectors[vector], &bell, sizeof(bell)) != sizeof(bell) ||
         read(to->peers[to->id].vectors[vector], &got, sizeof(got)) != sizeof(got) || got != 1)

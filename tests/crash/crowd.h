@@ -26,6 +26,7 @@ typedef struct Crowd {
     const char *path;
     unsigned n_vectors, n_clients; /* [n_clients] places, some of them empty */
     CrowdClient *clients;
+    bool drops_fds;                        /* nobody rings: there would be too many descriptors */
     uint64_t random;                       /* state of the generator, not 0 */
     uint64_t n_joins, n_messages, n_rings; /* so far */
     int64_t longest_wait;                  /* for the first three messages, ns */

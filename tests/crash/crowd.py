@@ -31,13 +31,13 @@ class Crowd:
     """It goes on until it settles. A rule that the server breaks ends the process, and is a failure
     at the next call here."""
 
-    def __init__(self, server, n_clients, seed):
-        """The server has no client yet."""
+    def __init__(self, server, n_clients, seed, *more):
+        """The server has no client yet. more is "silent", or nothing."""
         self._n_vectors = server.n_vectors
         self._before = kinds(server.process.pid)
         self._process = subprocess.Popen(
             [built("tests/crash/crash-crowd"), server.socket, str(n_clients),
-             str(server.n_vectors), str(seed)],
+             str(server.n_vectors), str(seed), *more],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def __enter__(self):

@@ -8,9 +8,11 @@ import random
 import pytest
 from crowd import Crowd
 from disturbances import Kill
+from serve import eventually
 
 N_CLIENTS = 50
 N_VECTORS = 4
+MANY = 300
 ROUND = 25  # disturbances between two looks at everything
 
 
@@ -34,6 +36,22 @@ def disturb_and_check(server, disturb, choose, n_times):
                 crowd.go_on()
     print(seen)
     assert seen["joins"] > n_times and seen["rings"] > n_times
+
+
+def test_worker_killed_among_many(serve, choose):
+    """What the next one does depends on how many there are, down to the system calls."""
+    server = serve(n_vectors=1)
+    server.expected.append("the worker was killed by signal 9")
+    with Crowd(server, MANY, choose.randrange(1, 1 << 63), "silent") as crowd:
+        eventually(lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) > 2 * MANY * 9 // 10,
+                   timeout=60, what="a crowd")
+        kill = Kill(server, choose)
+        for _ in range(3):
+            kill()
+            seen = crowd.settle()
+            crowd.check_descriptors(server.process.pid, seen["clients"])
+            crowd.go_on()
+    assert server.errors().count("the worker was killed") == kill.n == 3
 
 
 def test_worker_killed_at_random(serve, choose):

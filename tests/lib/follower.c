@@ -81,7 +81,8 @@ static bool take_vector(Follower *follower, int64_t id, int fd)
         peer->vectors = calloc(follower->n_vectors, sizeof(*peer->vectors));
     if (!peer->vectors)
         return wrong(follower, id, fd, "out of memory in the test");
-    peer->vectors[peer->n_vectors++] = fd;
+    peer->vectors[peer->n_vectors++] =
+        follower->drops_fds && id != follower->id ? fd_close(fd) : fd;
     peer->state = peer->n_vectors == follower->n_vectors ? PEER_TOLD : PEER_TELLING;
     follower->telling = peer->state == PEER_TELLING ? id : -1;
     if (id == follower->id && peer->state == PEER_TOLD)

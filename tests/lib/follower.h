@@ -40,6 +40,7 @@ typedef struct Follower {
     bool observer;       /* its own ID is no peer's: it may be above n_ids */
     unsigned n_own;      /* its own vectors, as an observer */
     bool set_up;         /* its own vectors are complete */
+    bool drops_fds;      /* others' vectors are closed as they come, and -1: it can ring nobody */
     bool ended;          /* the server has closed the connection */
     FollowerPeer *peers; /* [n_ids] */
     char wrong[256];     /* what broke the rules; empty if nothing did */
