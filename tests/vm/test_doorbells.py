@@ -2,11 +2,15 @@
 """Real guests that take doorbells and share memory, through a real QEMU and the server."""
 
 import os
+import random
+import select
 
 import pytest
 from agent import GuestError
+from disturbances import Kill
 
 N_VECTORS = 3
+N_KILLS = 20
 SIZE = 4 << 20
 WAIT_MS = 10000
 
@@ -144,6 +148,48 @@ def test_third_machine_plugs_the_device_while_two_run(two, start):
     """It is told of both and both can be rung by it, and it by them."""
     host, vms, ids, _, server = two
     third = start.vm(vectors=N_VECTORS, ports=1, name="vm2")
+    ring_a_newcomer(host, vms, ids, server, third)
+
+
+def test_guests_do_not_notice_that_workers_are_killed(start):
+    """Two ping each other's doorbells while worker after worker is killed; a third one joins
+    afterwards, and rings and is rung by both."""
+    server = start.server(n_vectors=N_VECTORS)
+    server.expected.append("the worker was killed by signal 9")
+    host = start.peer(server)
+    vms = [start.vm(server.socket, vectors=N_VECTORS, name=f"vm{i}") for i in range(2)]
+    third = start.vm(vectors=N_VECTORS, ports=1, name="vm2")  # boots meanwhile
+    ids = [int(vm.device()[0]) for vm in vms]
+    for peer in ids:
+        host.until_told(peer)
+    check_first_waits(vms)
+    kill = Kill(server, random.Random())
+    disturb_pings(vms, ids, kill, N_KILLS)
+    assert server.errors().count("the worker was killed") == kill.n >= N_KILLS
+    host.drain()
+    assert set(host.peers) == set(ids) and not host.gone
+    ring_a_newcomer(host, vms, ids, server, third)
+
+
+def disturb_pings(vms, ids, disturb, n_times):
+    """Disturbs the server so often while the two are in the middle of pings."""
+    rounds, n_during = 500, 0
+    for _ in range(3 * n_times):
+        vms[1].send(f"pong {ids[0]} 0 {rounds} {WAIT_MS}")
+        vms[0].send(f"ping {ids[1]} 0 {rounds} {WAIT_MS}")
+        disturb()
+        is_during = not select.select([vms[0].agent], [], [], 0)[0]
+        assert float(vms[0].reply()[0]) > 0
+        assert vms[1].reply() == []
+        n_during += is_during
+        if n_during == n_times:
+            return
+        rounds *= 1 if is_during else 2
+    raise AssertionError(f"only {n_during} of {n_times} times while they pinged")
+
+
+def ring_a_newcomer(host, vms, ids, server, third):
+    """A machine without a device gets one; it and those that are there ring each other."""
     third.ready()
     third.call("load")
     third.plug(server.socket, N_VECTORS)
