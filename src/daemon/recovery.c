@@ -5,41 +5,11 @@
 #include "util/bitmap.h"
 #include "util/cleanup.h"
 
-#include <dirent.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
-/* The descriptors of this process, as a set of n bits that the caller frees. */
-static uint64_t *open_fds(uint32_t *n)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    const struct dirent *entry;
-    uint64_t *set = NULL;
-
-    *n = 0;
-    while (dir && (entry = readdir(dir))) {
-        uint32_t fd = (uint32_t)strtoul(entry->d_name, NULL, 10);
-
-        if (entry->d_name[0] == '.' || fd == (uint32_t)dirfd(dir))
-            continue;
-        if (fd >= *n) {
-            uint32_t more = (fd / 64 + 64) * 64;
-            uint64_t *larger = reallocarray(set, more / 64, sizeof(*larger));
-
-            if (!larger) {
-                free(set);
-                closedir(dir);
-                return NULL;
-            }
-            memset(larger + *n / 64, 0, (more - *n) / 8);
-            set = larger;
-            *n = more;
-        }
-        bitmap_set(set, fd);
-    }
-    if (dir)
-        closedir(dir);
-    return set;
-}
+#define POLLED_MAX 256 /* at a time: poll() takes no more than RLIMIT_NOFILE */
 
 typedef struct FdSet {
     uint64_t *set;
@@ -54,12 +24,63 @@ static void leave_out(void *opaque, int fd)
         bitmap_clear(fds->set, (uint32_t)fd);
 }
 
+/* Descriptors are below: what the table has room for. 0: nobody knows. */
+static uint32_t table_size(void)
+{
+    FILE *status = fopen("/proc/self/status", "re");
+    char line[256];
+    uint32_t size = 0;
+
+    while (status && size == 0 && fgets(line, sizeof(line), status))
+        (void)sscanf(line, "FDSize: %u", &size);
+    if (status)
+        (void)fclose(status);
+    return size;
+}
+
+static FdSet all_numbers(void)
+{
+    FdSet fds = {.n = table_size()};
+
+    fds.set = fds.n ? calloc(BITMAP_WORDS(fds.n), sizeof(*fds.set)) : NULL;
+    for (uint32_t fd = 0; fds.set && fd < fds.n; fd++)
+        bitmap_set(fds.set, fd);
+    return fds;
+}
+
+/* Takes out what is not open. poll() looks at many numbers at once; a listing of /proc/self/fd
+ * takes a hundred times as long where there are thousands, and newcomers wait for it. seccomp: poll
+ * ppoll */
+static int keep_open(FdSet *fds)
+{
+    struct pollfd polled[POLLED_MAX];
+    uint32_t fd = bitmap_next(fds->set, fds->n, 0);
+
+    while (fd < fds->n) {
+        nfds_t n = 0;
+
+        for (; n < POLLED_MAX && fd < fds->n; fd = bitmap_next(fds->set, fds->n, fd + 1))
+            polled[n++] = (struct pollfd){.fd = (int)fd};
+        if (poll(polled, n, 0) < 0)
+            return -errno;
+        while (n-- > 0)
+            if (polled[n].revents & POLLNVAL)
+                leave_out(fds, polled[n].fd);
+    }
+    return 0;
+}
+
+static int cannot_list(ErrorText *error)
+{
+    return error_set(error, -ENOMEM, "cannot list the open descriptors: %s", strerror(errno));
+}
+
 int recovery_prepare(Recovery *recovery, ErrorText *error)
 {
-    recovery->base = open_fds(&recovery->n);
-    return recovery->base
-               ? 0
-               : error_set(error, -ENOMEM, "cannot list the open descriptors: %s", strerror(errno));
+    FdSet fds = all_numbers();
+
+    *recovery = (Recovery){fds.set, fds.n};
+    return fds.set && keep_open(&fds) == 0 ? 0 : cannot_list(error);
 }
 
 void recovery_free(Recovery *recovery)
@@ -76,19 +97,21 @@ static void adopt_or_close(const Daemon *daemon, int fd)
     fd_close(fd);
 }
 
-/* seccomp: getdents64 */
 int recovery_sort_out(const Recovery *recovery, const Daemon *daemon, ErrorText *error)
 {
-    FdSet fds;
+    FdSet fds = all_numbers();
     uint32_t fd;
 
-    fds.set = open_fds(&fds.n);
     if (!fds.set)
-        return error_set(error, -ENOMEM, "cannot list the open descriptors: %s", strerror(errno));
+        return cannot_list(error);
     daemon_each_fd(daemon, leave_out, &fds);
     daemon_each_own_fd(daemon, leave_out, &fds);
     BITMAP_FOREACH(fd, recovery->base, recovery->n)
         leave_out(&fds, (int)fd);
+    if (keep_open(&fds) < 0) {
+        free(fds.set);
+        return cannot_list(error);
+    }
     BITMAP_FOREACH(fd, fds.set, fds.n)
         adopt_or_close(daemon, (int)fd);
     free(fds.set);
