@@ -6,14 +6,15 @@
 #include <errno.h>
 #include <string.h>
 
-static void copy_view(const State *to, const State *from, uint32_t slot, uint32_t id_limit)
+/* The tiles of the blocks that the client keeps, as the copy of it says. */
+static void copy_view(const State *to, const State *from, uint32_t slot)
 {
-    for (uint32_t id = 0; id < id_limit; id += 64) {
-        ViewWord word = *view_word(from, slot, id);
+    uint64_t kept = to->clients[slot].kept;
+    uint32_t number;
 
-        if (word.told | word.spent)
-            *view_word(to, slot, id) = word;
-    }
+    BITMAP_FOREACH(number, &kept, N_BLOCKS)
+        memcpy(view_cell(to, slot, number * BLOCK_IDS), view_cell(from, slot, number * BLOCK_IDS),
+               BLOCK_IDS / 64 * sizeof(ViewWord));
 }
 
 /* Copies what recover() does not make anew. The other process can still write to its state: what is
@@ -35,7 +36,7 @@ static int copy(const State *to, const State *from, ErrorText *error)
     memcpy(to->batch, from->batch, sizeof(*to->batch));
     memcpy(to->eventfds, from->eventfds, slots * header.max_vectors * sizeof(*to->eventfds));
     for (uint32_t slot = 0; slot < slots; slot++)
-        copy_view(to, from, slot, header.id_limit);
+        copy_view(to, from, slot);
     return state_check(to, WIRE_N_IDS, error);
 }
 

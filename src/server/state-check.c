@@ -250,9 +250,12 @@ int state_check(const State *state, uint32_t n_ids, ErrorText *error)
 /* Nothing is known of IDs that there have never been. */
 static bool knows_too_much(const State *state, uint32_t slot)
 {
-    uint32_t limit = state->header->id_limit;
-    ViewWord word = limit % 64 ? *view_word(state, slot, limit) : (ViewWord){0};
+    const Client *client = &state->clients[slot];
+    uint32_t limit = state->header->id_limit, n_blocks = (limit + BLOCK_IDS - 1) / BLOCK_IDS;
+    ViewWord word = limit % 64 ? view_word(state, slot, limit) : (ViewWord){0};
 
+    if (n_blocks < N_BLOCKS && (client->kept | client->sealed) >> n_blocks)
+        return true;
     return (word.told | word.spent) >> (limit % 64) != 0;
 }
 
@@ -269,7 +272,7 @@ static bool is_telling(const State *state, uint32_t slot)
     bool is_due;
 
     if (client->telling < 0 || id >= state->header->id_limit || client->telling_sent == 0 ||
-        !(view_word(state, slot, id)->told >> (id % 64) & 1))
+        !(view_word(state, slot, id).told >> (id % 64) & 1))
         return false;
     is_due = view_due(state, slot, id) == VIEW_DUE_DEPARTURE;
     return is_due || client->telling_sent < vectors_of(state, id);
@@ -289,8 +292,8 @@ static const char *check_told(const State *state, uint32_t slot)
         return "the ID that it is being told of";
     if (knows_too_much(state, slot))
         return "the IDs that it knows";
-    if (client->id != STATE_NO_ID && (!(view_word(state, slot, id)->spent >> (id % 64) & 1) ||
-                                      view_word(state, slot, id)->told >> (id % 64) & 1))
+    if (client->id != STATE_NO_ID && (!(view_word(state, slot, id).spent >> (id % 64) & 1) ||
+                                      view_word(state, slot, id).told >> (id % 64) & 1))
         return "what it knows of itself";
     return NULL;
 }

@@ -125,7 +125,7 @@ typedef struct Client {
 #define CLIENT_SCANNED     UINT32_MAX
 
 #define STATE_MAGIC   UINT64_C(0x746174736d687669) /* "ivhmstat" */
-#define STATE_VERSION 2
+#define STATE_VERSION 1
 
 typedef struct StateHeader {
     uint64_t magic;
