@@ -40,6 +40,7 @@ static void take_signals(void *owner, uint32_t events)
         reload_and_report(daemon);
     else
         loop_stop(&daemon->loop);
+    daemon->is_terminated = info.ssi_signo == SIGTERM;
 }
 
 int daemon_init(Daemon *daemon, ErrorText *error)

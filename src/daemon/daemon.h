@@ -32,6 +32,9 @@ typedef struct Daemon {
     bool pidfile_is_new; /* this process has made it */
     int predecessor_fd;  /* to the process that this one takes over from (succession.h); -1: none */
     int successor_fd;    /* to the one that takes over from this one, which must only wait; -1 */
+    bool is_restored;    /* what it serves comes from the service manager's store (store.h) */
+    bool stores;         /* it goes there at the end */
+    bool is_terminated;  /* by SIGTERM, as a service manager does it */
     bool has_left;       /* another process has taken over: nothing is to be closed or removed */
     unsigned n_killed;   /* workers before this one */
     LoopHandler signals;

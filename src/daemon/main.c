@@ -22,6 +22,7 @@
 #include "daemon/notify.h"
 #include "daemon/report.h"
 #include "daemon/share.h"
+#include "daemon/store.h"
 #include "daemon/succession.h"
 #include "daemon/watchdog.h"
 #include "daemon/worker.h"
@@ -95,7 +96,8 @@ static int prepare(Daemon *daemon, const Options *options, Config *config, Recov
     daemon->config_path = options->config;
     daemon->shows_names = options->config;
     daemon->can_change = launch_can_change(options);
-    daemon->keeps_state = !options->no_keeper || options->control;
+    daemon->keeps_state = !options->no_keeper || options->control || options->fd_store;
+    daemon->stores = options->fd_store && notify_fd() >= 0;
     r = recovery_prepare(recovery, &error);
     return r < 0 ? complain(&error, r) : 0;
 }
@@ -127,7 +129,7 @@ static int open_control(Daemon *daemon, const Options *options, ErrorText *error
 
 static int open_regions(Daemon *daemon, Config *config, ErrorText *error)
 {
-    int r = share_all(config->regions, config->n_regions, daemon->can_change, error);
+    int r = share_all(daemon, config->regions, config->n_regions, error);
 
     for (unsigned i = 0; r == 0 && i < config->n_regions; i++) {
         DaemonRegion *region;
@@ -163,23 +165,30 @@ static int open_new(Daemon *daemon, const Options *options, Config *config, Erro
     return 0;
 }
 
-/* Those of a running server, as they are. */
+/* Those of a running server, or of one that has left them to the service manager, as they are. */
 static int take_over(Daemon *daemon, const Options *options, LaunchPaths *paths, ErrorText *error)
 {
     _cleanup_(config_free) Config taken = {0};
-    int r;
+    int r = options->take_over ? succession_receive(daemon, options->take_over, error)
+                               : store_take(daemon, error);
 
-    if ((r = succession_receive(daemon, options->take_over, error)) < 0 ||
-        (r = daemon_recall(daemon, &taken, error)) < 0)
+    if (r < 0 || (r = daemon_recall(daemon, &taken, error)) < 0)
         return r;
     launch_add_paths(paths, &taken, options);
     return 0;
 }
 
-/* Undoes what was opened. What came from a running server is still that one's. */
+/* Whether another process has served what this one is to serve. */
+static bool is_successor(const Daemon *daemon, const Options *options)
+{
+    return options->take_over || daemon->passed->n_parcels;
+}
+
+/* Undoes what was opened. What came from a running server is still that one's, and what came from
+ * the service manager's store is still there. */
 static void give_up(Daemon *daemon, const Options *options)
 {
-    if (!options->take_over)
+    if (!is_successor(daemon, options))
         daemon_close(daemon);
     if (daemon->pidfile_is_new)
         pidfile_close(&daemon->pidfile);
@@ -201,11 +210,11 @@ static int open_all(Daemon *daemon, const Options *options, Config *config, Laun
     ErrorText error;
     int r;
 
-    if ((r = options->take_over ? take_over(daemon, options, paths, &error) : 0) < 0)
+    if ((r = is_successor(daemon, options) ? take_over(daemon, options, paths, &error) : 0) < 0)
         return complain(&error, r);
     if ((r = open_pidfile(daemon, options)) < 0)
         return r;
-    if (options->take_over)
+    if (is_successor(daemon, options))
         return 0;
     if ((r = loop_init(&daemon->loop)) < 0)
         return complain(&error, error_set(&error, r, "cannot poll: %s", strerror(-r)));
@@ -229,6 +238,8 @@ static int confine(Daemon *daemon, const Options *options, const LaunchPaths *pa
         names_confine();
     if (r == 0 && options->take_over)
         r = succession_prepared(daemon, &error);
+    if (r == 0)
+        store_drop(daemon);
     return r < 0 ? complain(&error, r) : 0;
 }
 
@@ -252,7 +263,7 @@ static int run(Daemon *daemon, const Options *options, Config *config, const Rec
     config_free(config);
     if (r == 0)
         r = confine(daemon, options, paths);
-    if (r == 0 && !options->take_over) /* else the worker does, when it serves */
+    if (r == 0 && !is_successor(daemon, options)) /* else the worker does, when it serves */
         r = pidfile_write(&daemon->pidfile, daemon->pid);
     if (r < 0) {
         give_up(daemon, options);

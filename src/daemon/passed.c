@@ -70,6 +70,16 @@ static int take_socket(Passed *passed, int fd, const char *name, int length, Err
     return 0;
 }
 
+static int take_parcel(Passed *passed, int fd, const char *name, ErrorText *error)
+{
+    if (passed->n_parcels == PASSED_MAX_PARCELS)
+        return error_set(error, -E2BIG, "the service manager has stored more than %d parcels",
+                         PASSED_MAX_PARCELS);
+    /* A wrong number there is found when it is looked for. */
+    passed->parcels[passed->n_parcels++] = (PassedParcel){fd, atoi(name + strlen(PASSED_PARCEL))};
+    return 0;
+}
+
 int passed_take(Passed *passed, unsigned *n_fds, ErrorText *error)
 {
     unsigned long n = number_in("LISTEN_FDS");
@@ -88,9 +98,9 @@ int passed_take(Passed *passed, unsigned *n_fds, ErrorText *error)
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
             return error_set(error, -errno, "LISTEN_FDS is %lu, but descriptor %d: %s", n, fd,
                              strerror(errno));
-        if (is_of_parcel(name, length) && !listens(fd))
-            continue;
-        r = take_socket(passed, fd, name, (int)length, error);
+        r = is_of_parcel(name, length) && !listens(fd)
+                ? take_parcel(passed, fd, name, error)
+                : take_socket(passed, fd, name, (int)length, error);
         if (r < 0)
             return r;
     }

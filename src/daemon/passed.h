@@ -18,14 +18,24 @@ struct Daemon;
 #define PASSED_PARCEL "ivshmem-"
 #define PASSED_MAX    64 /* sockets; a region's observers, its listeners and the control socket */
 
+#define PASSED_MAX_PARCELS 64
+
 typedef struct PassedSocket {
     int fd;
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 } PassedSocket;
 
+/** What we have stored ourselves (store.h). */
+typedef struct PassedParcel {
+    int fd;
+    int manifest; /* the number behind PASSED_PARCEL in its name */
+} PassedParcel;
+
 typedef struct Passed {
     PassedSocket sockets[PASSED_MAX];
     unsigned n;
+    PassedParcel parcels[PASSED_MAX_PARCELS];
+    unsigned n_parcels;
 } Passed;
 
 /**

@@ -8,8 +8,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
-#define POLLED_MAX 256 /* at a time: poll() takes no more than RLIMIT_NOFILE */
+#define POLLED_MAX 256 /* at a time */
 
 typedef struct FdSet {
     uint64_t *set;
@@ -50,16 +51,20 @@ static FdSet all_numbers(void)
 
 /* Takes out what is not open. poll() looks at many numbers at once; a listing of /proc/self/fd
  * takes a hundred times as long where there are thousands, and newcomers wait for it. seccomp: poll
- * ppoll */
+ * ppoll prlimit64 getrlimit */
 static int keep_open(FdSet *fds)
 {
     struct pollfd polled[POLLED_MAX];
+    struct rlimit limit;
+    nfds_t most = POLLED_MAX;
     uint32_t fd = bitmap_next(fds->set, fds->n, 0);
 
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < most)
+        most = limit.rlim_cur; /* poll() takes no more */
     while (fd < fds->n) {
         nfds_t n = 0;
 
-        for (; n < POLLED_MAX && fd < fds->n; fd = bitmap_next(fds->set, fds->n, fd + 1))
+        for (; n < most && fd < fds->n; fd = bitmap_next(fds->set, fds->n, fd + 1))
             polled[n++] = (struct pollfd){.fd = (int)fd};
         if (poll(polled, n, 0) < 0)
             return -errno;

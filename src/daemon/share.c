@@ -13,13 +13,13 @@
 #define MAX_CLIENTS  65536
 
 /* seccomp: prlimit64 getrlimit */
-static uint64_t allowed_fds(void)
+static uint64_t allowed_fds(const Daemon *daemon)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX)
-        return INT32_MAX;
-    return limit.rlim_cur;
+        limit.rlim_cur = INT32_MAX;
+    return daemon->stores ? limit.rlim_cur / 2 : limit.rlim_cur;
 }
 
 static uint64_t fds_of_clients(uint64_t n_clients, unsigned n_vectors)
@@ -55,13 +55,13 @@ static int give_part(RegionSettings *settings, uint64_t part, ErrorText *error)
     return 0;
 }
 
-int share_all(RegionSettings *regions, unsigned n, bool can_change, ErrorText *error)
+int share_all(const Daemon *daemon, RegionSettings *regions, unsigned n, ErrorText *error)
 {
-    uint64_t left = allowed_fds(), kept = KEPT + CONTROL_MAX_SESSIONS;
+    uint64_t left = allowed_fds(daemon), kept = KEPT + CONTROL_MAX_SESSIONS;
     unsigned n_open = 0;
     int r = 0;
 
-    if (n == 1 && !can_change)
+    if (n == 1 && !daemon->can_change && !daemon->stores)
         return 0;
     left = left > kept ? left - kept : 0;
     for (unsigned i = 0; i < n; i++) {
@@ -79,7 +79,7 @@ int share_all(RegionSettings *regions, unsigned n, bool can_change, ErrorText *e
 
 int share_one(const Daemon *daemon, RegionSettings *settings, ErrorText *error)
 {
-    uint64_t left = allowed_fds(), used = KEPT + CONTROL_MAX_SESSIONS + fixed_fds(settings);
+    uint64_t left = allowed_fds(daemon), used = KEPT + CONTROL_MAX_SESSIONS + fixed_fds(settings);
 
     for (const DaemonRegion *region = daemon->regions; region; region = region->next)
         used +=

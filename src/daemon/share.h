@@ -3,6 +3,10 @@
  * Sharing the process's descriptors among regions: a server of the library would take all that
  * RLIMIT_NOFILE allows for itself. What a region's max-clients asks for is kept for it; those that
  * ask for none get equal parts of the rest.
+ *
+ * Of a server that puts everything into the service manager's store at its end, only half of the
+ * allowed descriptors may be in use: the kernel lets no more than RLIMIT_NOFILE be on their way at
+ * a time, and clients have some on theirs.
  */
 #pragma once
 
@@ -17,7 +21,7 @@ struct Daemon;
  *
  * @return 0, or -EMFILE with the reason if what is asked for is more than there is
  */
-int share_all(RegionSettings *regions, unsigned n, bool can_change, ErrorText *error);
+int share_all(const struct Daemon *daemon, RegionSettings *regions, unsigned n, ErrorText *error);
 
 /** The same for a region that is added while others run: a quarter of what they leave. */
 int share_one(const struct Daemon *daemon, RegionSettings *settings, ErrorText *error);

@@ -6,6 +6,7 @@
 #include "qmp/qmp.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
+#include "util/fd-list.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -41,31 +42,6 @@ static int hear(int sock, SuccessionByte expected, int timeout_ms)
     return byte == (char)expected ? 0 : -EPROTO;
 }
 
-typedef struct FdList {
-    int *fds;
-    uint32_t n, size;
-    bool is_short; /* there was no memory for all */
-} FdList;
-
-static void add(void *opaque, int fd)
-{
-    FdList *list = opaque;
-
-    if (fd < 0 || list->is_short)
-        return;
-    if (list->n == list->size) {
-        int *more = reallocarray(list->fds, 2 * list->size + 64, sizeof(*more));
-
-        if (!more) {
-            list->is_short = true;
-            return;
-        }
-        list->fds = more;
-        list->size = 2 * list->size + 64;
-    }
-    list->fds[list->n++] = fd;
-}
-
 /* The socket's buffer, and what the kernel lets be on its way, empty as the other receives. */
 static int send_all(int sock, const int *fds, uint32_t n)
 {
@@ -94,13 +70,10 @@ static int send_all(int sock, const int *fds, uint32_t n)
 
 static int send_everything(const Daemon *daemon, int sock)
 {
-    FdList list = {0};
-    int r;
+    _cleanup_(fd_list_free) FdList list = {0};
 
-    daemon_each_fd(daemon, add, &list);
-    r = list.is_short ? -ENOMEM : send_all(sock, list.fds, list.n);
-    free(list.fds);
-    return r;
+    daemon_each_fd(daemon, fd_list_add, &list);
+    return list.is_short ? -ENOMEM : send_all(sock, list.fds, list.n);
 }
 
 /* From GO on. Written down before it is said: a next worker must wait, too. */

@@ -7,6 +7,7 @@
 #include "daemon/reload.h"
 #include "daemon/report.h"
 #include "daemon/sandbox.h"
+#include "daemon/store.h"
 #include "daemon/succession.h"
 #include "util/cleanup.h"
 
@@ -34,15 +35,6 @@ static void apply_options(Daemon *daemon, const Options *options)
     reload_report(&reload);
 }
 
-/* From here on it is this process that serves. */
-static void succeed(const Worker *worker)
-{
-    Daemon *daemon = worker->daemon;
-
-    (void)pidfile_write(&daemon->pidfile, daemon->pid);
-    succession_serving(daemon);
-}
-
 /* Goes on as the manifest says. */
 static int go_on(const Worker *worker, ErrorText *error)
 {
@@ -60,18 +52,33 @@ static int go_on(const Worker *worker, ErrorText *error)
         report_error("%s", why.text);
     }
     succeeds = daemon->predecessor_fd >= 0;
+    if (succeeds || daemon->is_restored)
+        (void)pidfile_write(&daemon->pidfile, daemon->pid);
     if (succeeds)
-        succeed(worker);
+        succession_serving(daemon);
     r = recovery_sort_out(worker->recovery, daemon, error);
-    if (r == 0 && succeeds)
+    if (r == 0 && (succeeds || (daemon->is_restored && !daemon->n_killed)))
         apply_options(daemon, worker->options);
     return r;
+}
+
+/* At a service's end, which may be that of this process only. */
+static void try_to_store(Daemon *daemon)
+{
+    ErrorText error;
+
+    daemon->has_left = store_put(daemon, &error) == 0;
+    if (!daemon->has_left)
+        report_error("%s", error.text);
 }
 
 static int serve(Daemon *daemon, KeeperTask task)
 {
     int r = task == KEEPER_SERVE && !daemon->has_left ? daemon_run(daemon) : 0;
+    bool is_end = task == KEEPER_END || daemon->is_terminated;
 
+    if (r == 0 && is_end && daemon->stores && !daemon->has_left)
+        try_to_store(daemon);
     if (daemon->has_left)
         return LEFT;
     daemon_close(daemon);
@@ -101,7 +108,8 @@ static int serve_alone(const Worker *worker)
 {
     ErrorText error;
 
-    if (worker->daemon->predecessor_fd >= 0 && go_on(worker, &error) < 0) {
+    if ((worker->daemon->predecessor_fd >= 0 || worker->daemon->is_restored) &&
+        go_on(worker, &error) < 0) {
         report_error("%s", error.text);
         return EXIT_FAILURE;
     }

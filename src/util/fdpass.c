@@ -99,7 +99,8 @@ static int take_fds(const struct cmsghdr *control, int *fds, size_t max_fds, siz
     return r;
 }
 
-ssize_t fdpass_recv(int sock, void *bytes, size_t n_bytes, int *fds, size_t max_fds, size_t *n_fds)
+static ssize_t receive(int sock, void *bytes, size_t n_bytes, int *fds, size_t max_fds,
+                       size_t *n_fds, int flags)
 {
     union {
         struct cmsghdr align;
@@ -118,7 +119,7 @@ ssize_t fdpass_recv(int sock, void *bytes, size_t n_bytes, int *fds, size_t max_
     assert(max_fds >= 1 && max_fds <= FDPASS_MAX_FDS);
     *n_fds = 0;
     do {
-        received = sys.recvmsg(sock, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        received = sys.recvmsg(sock, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
     } while (received < 0 && errno == EINTR);
     if (received < 0)
         return -errno;
@@ -135,4 +136,14 @@ ssize_t fdpass_recv(int sock, void *bytes, size_t n_bytes, int *fds, size_t max_
         return r;
     }
     return received;
+}
+
+ssize_t fdpass_recv(int sock, void *bytes, size_t n_bytes, int *fds, size_t max_fds, size_t *n_fds)
+{
+    return receive(sock, bytes, n_bytes, fds, max_fds, n_fds, 0);
+}
+
+ssize_t fdpass_peek(int sock, void *bytes, size_t n_bytes, int *fds, size_t max_fds, size_t *n_fds)
+{
+    return receive(sock, bytes, n_bytes, fds, max_fds, n_fds, MSG_PEEK);
 }

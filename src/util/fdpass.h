@@ -76,3 +76,6 @@ ssize_t fdpass_send(int sock, const void *bytes, size_t n_bytes, const int *fds,
  * if more descriptors came than there is room for (none of them is kept)
  */
 ssize_t fdpass_recv(int sock, void *bytes, size_t n_bytes, int *fds, size_t max_fds, size_t *n_fds);
+
+/** The same of what comes at the socket's SO_PEEK_OFF, which goes forward, and leaves it there. */
+ssize_t fdpass_peek(int sock, void *bytes, size_t n_bytes, int *fds, size_t max_fds, size_t *n_fds);

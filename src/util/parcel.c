@@ -65,12 +65,15 @@ static int put(Parcel *parcel, int32_t there, int fd)
     return -EBADMSG;
 }
 
-int parcel_receive(Parcel *parcel, int sock, uint32_t *left)
+typedef ssize_t Receive(int sock, void *bytes, size_t n_bytes, int *fds, size_t max_fds,
+                        size_t *n_fds);
+
+static int receive(Parcel *parcel, int sock, uint32_t *left, Receive *how)
 {
     Message message;
     int fds[FDPASS_MAX_FDS], r = 0;
     size_t n;
-    ssize_t length = fdpass_recv(sock, &message, sizeof(message), fds, FDPASS_MAX_FDS, &n);
+    ssize_t length = how(sock, &message, sizeof(message), fds, FDPASS_MAX_FDS, &n);
 
     if (length <= 0)
         return length < 0 ? (int)length : -ECONNRESET;
@@ -84,6 +87,27 @@ int parcel_receive(Parcel *parcel, int sock, uint32_t *left)
     }
     *left = message.left;
     return r;
+}
+
+int parcel_receive(Parcel *parcel, int sock, uint32_t *left)
+{
+    return receive(parcel, sock, left, fdpass_recv);
+}
+
+int parcel_peek(Parcel *parcel, int sock, uint32_t *n_fds)
+{
+    const int offset = 0;
+    uint32_t left;
+    int r = setsockopt(sock, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset)) < 0 ? -errno : 0;
+
+    while (r == 0) {
+        uint32_t before = parcel->n_fds;
+
+        r = receive(parcel, sock, &left, fdpass_peek);
+        if (r == 0 && left + parcel->n_fds - before > *n_fds)
+            *n_fds = left + parcel->n_fds - before;
+    }
+    return r == -ECONNRESET || r == -EAGAIN ? 0 : r;
 }
 
 int parcel_at(const Parcel *parcel, int there)

@@ -37,6 +37,15 @@ int parcel_send(int sock, const int *fds, uint32_t n);
  */
 int parcel_receive(Parcel *parcel, int sock, uint32_t *left);
 
+/**
+ * Receives all messages that are in the queue, without waiting, and leaves them there for another
+ * time.
+ *
+ * @param n_fds  raised to how many descriptors there are in all, as far as the messages tell
+ * @return 0 or a negative errno as of parcel_receive()
+ */
+int parcel_peek(Parcel *parcel, int sock, uint32_t *n_fds);
+
 /** Takes a descriptor out, by its number there. @return the caller's, or -1: none came */
 int parcel_take(Parcel *parcel, int there);
 

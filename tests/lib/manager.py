@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A small stand-in for the service manager: hears what a service tells it, asks it for a watchdog, and
-passes it sockets.
+"""A small stand-in for the service manager: hears what a service tells it, asks it for a watchdog,
+passes it sockets, and keeps what it stores.
 
     with Manager(watchdog=1.0) as manager:
         manager.listen(path)
@@ -8,9 +8,12 @@ passes it sockets.
             manager.hear("READY=1")
 """
 
+import array
 import fcntl
 import os
 import pathlib
+import select
+import signal
 import socket
 import struct
 import tempfile
@@ -44,13 +47,14 @@ class Manager:
         self.messages = []
         self._watchdog = watchdog
         self._passed = []  # (descriptor, name)
+        self.stored = []   # the same, by the service itself; with whether hung-up ones are dropped
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.socket.close()
-        for fd, _ in self._passed:
+        for fd, *_ in self._passed + self.stored:
             os.close(fd)
         self._folder.cleanup()
 
@@ -75,13 +79,14 @@ class Manager:
         return ["bash", "-c", SCRIPT, "bash", *words]
 
     def environment(self):
-        more = {"NOTIFY_SOCKET": str(self.path),
-                "PASSED": " ".join(str(fd) for fd, _ in self._passed)}
+        self._evict()
+        handed = [*self._passed, *((fd, name) for fd, name, _ in self.stored)]
+        more = {"NOTIFY_SOCKET": str(self.path), "PASSED": " ".join(str(fd) for fd, _ in handed)}
         if self._watchdog:
             more["WATCHDOG_USEC"] = str(int(self._watchdog * 1e6))
-        if self._passed:
-            more |= {"LISTEN_FDS": str(len(self._passed)),
-                     "LISTEN_FDNAMES": ":".join(name for _, name in self._passed)}
+        if handed:
+            more |= {"LISTEN_FDS": str(len(handed)),
+                     "LISTEN_FDNAMES": ":".join(name for _, name in handed)}
         return {**os.environ, **more}
 
     # What it is told
@@ -93,11 +98,56 @@ class Manager:
             data, control, _, _ = self.socket.recvmsg(65536, 4096)
         except TimeoutError:
             return None
+        fds = array.array("i")
+        for level, kind, value in control:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                fds.frombytes(value)
+        self._store(dict(line.split("=", 1) for line in data.decode().split("\n")), fds)
         (pid,) = [struct.unpack("3i", value)[0] for level, kind, value in control
                   if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)]
         message = (data.decode().split("\n"), pid)
         self.messages.append(message)
         return message
+
+    # What it keeps
+
+    def _store(self, values, fds):
+        """As the real one: a barrier's descriptor is closed, and so are those that nobody wants kept."""
+        name = values.get("FDNAME", "stored")
+        for fd in fds:
+            if "FDSTORE" in values:
+                copy = fcntl.fcntl(fd, fcntl.F_DUPFD, HIGH)
+                os.set_inheritable(copy, True)
+                self.stored.append((copy, name, values.get("FDPOLL") != "0"))
+            os.close(fd)
+        if "FDSTOREREMOVE" in values:
+            for fd, *_ in [row for row in self.stored if row[1] == name]:
+                os.close(fd)
+            self.stored = [row for row in self.stored if row[1] != name]
+
+    def _evict(self):
+        """Drops what has hung up, if it may."""
+        for row in list(self.stored):
+            poll = select.poll()
+            poll.register(row[0], 0)
+            if row[2] and poll.poll(0):
+                os.close(row[0])
+                self.stored.remove(row)
+
+    def end(self, server, number=signal.SIGTERM):
+        """Ends the service, and hears what it says meanwhile; gives its status."""
+        server.process.send_signal(number)
+        deadline = time.monotonic() + TIMEOUT
+        while server.process.poll() is None:
+            assert time.monotonic() < deadline, f"the service does not end:\n{server.log()}"
+            self._next(0.05)
+        self.heard()
+        status, server.process = server.process.returncode, None
+        return status
+
+    def restart(self, server):
+        assert self.end(server) == 0, server.log()
+        server.start()
 
     def hear(self, line, timeout=TIMEOUT):
         """Waits for a message that has this line; gives the ID of the process that sent it."""

@@ -136,7 +136,12 @@ class Server:
                 if select.select([exit_fd], [], [], 0.01)[0] or time.monotonic() > deadline:
                     self.stop(signal.SIGKILL)
                     raise AssertionError(f"{self.program} does not serve:\n{self.log()}")
-            eventually(lambda: self._states() == {"S"}, what="the server idle")
+            # Somebody else may listen at the path: a manager that holds its socket.
+            eventually(lambda: self.process.poll() is not None or self._states() == {"S"},
+                       what="the server idle")
+            if self.process.poll() is not None:
+                self.process = None
+                raise AssertionError(f"{self.program} does not serve:\n{self.log()}")
         finally:
             os.close(exit_fd)
         self.fds_at_start = self.n_fds()
