@@ -153,6 +153,16 @@ def test_worker_is_replaced(peers, signal, said):
     assert peers.show("NRestarts") == "0"
 
 
+@pytest.mark.parametrize("how", [f"systemctl restart {SERVER}", INSTALL, f"kill -9 $(systemctl show --value -p MainPID {SERVER})"],
+                         ids=["restart", "reinstall", "killed-keeper"])
+def test_restart_is_not_seen(peers, how):
+    main = peers.main_pid()
+    peers.shell(how)
+    eventually(lambda: peers.main_pid() not in (0, main) and peers.is_active(SERVER) == "active", TIMEOUT,
+               "the service being back")
+    assert peers.show("NFileDescriptorStore") == "0"  # taken out again
+
+
 def test_stop_is_what_peers_see(guest):
     guest.fares("peers")
     guest.shell(f"systemctl stop {SERVER}")
