@@ -46,7 +46,7 @@ def jobs(build):
         name = path.relative_to(ROOT)
         yield f"clang-tidy {name}", ["clang-tidy", "--quiet", "-p", build, path], ROOT
         words[words.index("-MF") + 1] = words[words.index("-o") + 1] = "/dev/null"
-        yield f"gcc {name}", [*words, "-fanalyzer", "-Werror"], directory
+        yield f"gcc {name}", [*words, "-fanalyzer", "-Werror", "-fdiagnostics-color=never"], directory
 
 
 def run(job):

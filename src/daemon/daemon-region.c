@@ -64,30 +64,37 @@ static void dispatch(void *owner, uint32_t events)
     loop_stop(&region->daemon->loop);
 }
 
-/* Keeps what a listener of the library is for, at its index. */
+/* Makes room for a listener of the library at its index. */
+static int make_place(DaemonRegion *region, int index)
+{
+    DaemonListener **more;
+
+    if (index < region->n_listeners)
+        return 0;
+    more = reallocarray(region->listeners, (size_t)index + 1, sizeof(DaemonListener *));
+    if (!more)
+        return -ENOMEM;
+    for (int i = region->n_listeners; i <= index; i++)
+        more[i] = NULL;
+    region->listeners = more;
+    region->n_listeners = index + 1;
+    return 0;
+}
+
+/* Keeps what it is for. */
 static int keep_listener(DaemonRegion *region, int index, const ListenerSettings *settings)
 {
-    DaemonListener *listener = calloc(1, sizeof(*listener));
+    DaemonListener **place;
 
-    if (!listener)
+    if (make_place(region, index) < 0)
         return -ENOMEM;
-    if (index >= region->n_listeners) {
-        DaemonListener **more =
-            reallocarray(region->listeners, (size_t)index + 1, sizeof(DaemonListener *));
-
-        if (!more) {
-            free(listener);
-            return -ENOMEM;
-        }
-        for (int i = region->n_listeners; i <= index; i++)
-            more[i] = NULL;
-        region->listeners = more;
-        region->n_listeners = index + 1;
-    }
-    listener->settings = *settings;
-    listener->settings.index = index;
-    listener_settings_link(&listener->settings);
-    region->listeners[index] = listener;
+    place = &region->listeners[index];
+    *place = malloc(sizeof(**place));
+    if (!*place)
+        return -ENOMEM;
+    **place = (DaemonListener){.settings = *settings};
+    (*place)->settings.index = index;
+    listener_settings_link(&(*place)->settings);
     return 0;
 }
 

@@ -94,16 +94,17 @@ bool lobby_goes_first(Lobby *lobby, const Listener *listener, uid_t uid)
 int lobby_add(Lobby *lobby, const Listener *listener, uid_t uid, int sock)
 {
     LobbyQueue *queue = find_queue(lobby, listener->index, uid);
-    LobbyPlace *place = queue ? malloc(sizeof(*place)) : NULL;
+    LobbyPlace **end;
 
-    if (!place)
+    if (!queue)
         return -ENOMEM;
-    *place = (LobbyPlace){.sock = sock};
-    if (queue->n++ == 0)
-        queue->first = place;
-    else
-        queue->last->next = place;
-    queue->last = place;
+    end = queue->n ? &queue->last->next : &queue->first;
+    *end = malloc(sizeof(**end));
+    if (!*end)
+        return -ENOMEM;
+    **end = (LobbyPlace){.sock = sock};
+    queue->last = *end;
+    queue->n++;
     lobby->n++;
     return 0;
 }

@@ -180,6 +180,7 @@ void ivshmem_server_each_own_fd(const IvshmemServer *server, void (*named)(void 
         named(opaque, own[i]);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): others that visit them renumber them */
 static void name_fd(void *opaque, int32_t *fd)
 {
     const FdVisitor *visitor = opaque;

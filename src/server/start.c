@@ -176,17 +176,15 @@ static ServerCore *core_new(IvshmemServer *server)
     return core;
 }
 
-/* The server is started from here on. */
-static void install(ServerCore *core)
+/* What the caller can read of a started server. */
+static void show(IvshmemServer *server, const ServerCore *core)
 {
-    IvshmemServer *server = core->server;
     const Listener *first = listener_at(core, 0);
     int32_t next = ids_lowest_unknown(&core->ids);
 
     server->sock_fd = first ? first->socket.fd : -1;
     server->shm_fd = core->region.fd;
     server->cur_id = (uint16_t)(next == STATE_NO_ID ? 0 : next);
-    server->core_ = core;
 }
 
 int ivshmem_server_start(IvshmemServer *server)
@@ -206,7 +204,8 @@ int ivshmem_server_start(IvshmemServer *server)
     r = open_all(core);
     if (r < 0)
         return r;
-    install(ptr_steal(core));
+    show(server, core);
+    server->core_ = ptr_steal(core);
     tell_rounding(server);
     return 0;
 }
@@ -267,7 +266,8 @@ int ivshmem_server_resume(IvshmemServer *server)
         core_abandon(core);
         return core_fail(server, r, "cannot go on from the state: %s", error.text);
     }
-    install(core);
+    show(server, core);
+    server->core_ = core;
     return 0;
 }
 

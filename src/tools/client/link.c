@@ -50,7 +50,7 @@ static void take_tick(int number)
 void link_start(void)
 {
     const struct sigaction action = {.sa_handler = take_tick, .sa_flags = SA_RESTART};
-    const struct timeval tick = {.tv_usec = TICK_MS * 1000};
+    const struct timeval tick = {.tv_usec = TICK_MS * 1000L};
     const struct itimerval ticks = {.it_interval = tick, .it_value = tick};
     sigset_t set;
 
