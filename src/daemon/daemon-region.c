@@ -64,6 +64,10 @@ static void dispatch(void *owner, uint32_t events)
     loop_stop(&region->daemon->loop);
 }
 
+#pragma GCC diagnostic push
+#ifndef __clang__ /* gcc 12 takes what an element of a table points to for lost */
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
 /* Makes room for a listener of the library at its index. */
 static int make_place(DaemonRegion *region, int index)
 {
@@ -97,6 +101,8 @@ static int keep_listener(DaemonRegion *region, int index, const ListenerSettings
     listener_settings_link(&(*place)->settings);
     return 0;
 }
+
+#pragma GCC diagnostic pop
 
 static void forget_listener(DaemonRegion *region, int index)
 {

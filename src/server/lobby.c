@@ -91,6 +91,10 @@ bool lobby_goes_first(Lobby *lobby, const Listener *listener, uid_t uid)
     return true;
 }
 
+#pragma GCC diagnostic push
+#ifndef __clang__ /* gcc 12 takes what an element of a table points to for lost */
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
 int lobby_add(Lobby *lobby, const Listener *listener, uid_t uid, int sock)
 {
     LobbyQueue *queue = find_queue(lobby, listener->index, uid);
@@ -108,6 +112,7 @@ int lobby_add(Lobby *lobby, const Listener *listener, uid_t uid, int sock)
     lobby->n++;
     return 0;
 }
+#pragma GCC diagnostic pop
 
 static void drop_hung_up(Lobby *lobby, LobbyQueue *queue)
 {
