@@ -102,8 +102,6 @@ static int keep_listener(DaemonRegion *region, int index, const ListenerSettings
     return 0;
 }
 
-#pragma GCC diagnostic pop
-
 static void forget_listener(DaemonRegion *region, int index)
 {
     if (index < region->n_listeners) {
@@ -111,6 +109,7 @@ static void forget_listener(DaemonRegion *region, int index)
         region->listeners[index] = NULL;
     }
 }
+#pragma GCC diagnostic pop
 
 int daemon_region_find_listener(const DaemonRegion *region, const char *name)
 {

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from peer import settle
-from serve import children, eventually
+from serve import children, eventually, is_sanitized
 
 N_VECTORS = 3
 SERIES = 20  # workers killed in a row after which no more are started
@@ -139,6 +139,7 @@ def test_end_that_a_killed_worker_was_asked_for(kept, connect):
     peer.until_hung_up()
 
 
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer ignores mlock()")
 def test_record_of_what_is_sent_stays_in_memory(kept):
     assert locked_memory(worker_of(kept)) > 0
     kill_worker(kept)

@@ -14,7 +14,7 @@ import pytest
 from control import Control
 from manager import Manager
 from peer import Peer, settle
-from serve import Server, children, eventually, server_program
+from serve import Server, children, eventually, kill_if_there, server_program
 
 WATCHDOG = 3.0  # seconds; long enough for a busy machine
 
@@ -188,7 +188,7 @@ def test_keeper_without_workers_is_not_taken_for_hung(serve, watching):
 
     def gives_up():
         for worker in children(server.process.pid):
-            os.kill(worker, signal.SIGKILL)
+            kill_if_there(worker)
         return "no more are started" in server.errors()
 
     eventually(gives_up, timeout=60, what="that it gives up")
