@@ -21,6 +21,7 @@
 #include "accept-floor.h"
 #include "common.h"
 #include "crowd.h"
+#include "newcomer.h"
 #include "reader.h"
 #include "send.h"
 #include "server.h"
@@ -28,7 +29,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define PATIENCE  (120 * NS_PER_S)
@@ -50,54 +50,6 @@ typedef struct Side {
     double busy; /* the part of the time in which the server ran */
 } Side;
 
-static int compare(const void *left, const void *right)
-{
-    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
-
-    return (a > b) - (a < b);
-}
-
-static int64_t percentile(const int64_t *sorted, unsigned n, unsigned per_mille)
-{
-    unsigned at = (unsigned)((uint64_t)n * per_mille / 1000);
-
-    return sorted[at < n ? at : n - 1];
-}
-
-static void print_percentiles(const char *name, int64_t *samples, unsigned n)
-{
-    qsort(samples, n, sizeof(*samples), compare);
-    (void)printf("\"%s\": {\"p50\": %" PRId64 ", \"p99\": %" PRId64 ", \"max\": %" PRId64 "}", name,
-                 percentile(samples, n, 500), percentile(samples, n, 990), samples[n - 1]);
-}
-
-/* One newcomer, timed. Gives its socket. */
-static int come(const char *path, int64_t *took)
-{
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control;
-    int64_t value, begin = now_ns();
-    int sock = bench_connect(path), memory;
-
-    for (int i = 0; i < 3; i++) {
-        struct iovec vector = {&value, sizeof(value)};
-        struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
-
-        header.msg_control = &control;
-        header.msg_controllen = sizeof(control);
-        if (recvmsg(sock, &header, MSG_CMSG_CLOEXEC) != sizeof(value))
-            die("a newcomer got no message");
-        if (i == 2 && header.msg_controllen < CMSG_LEN(sizeof(int)))
-            die("a newcomer got no memory");
-    }
-    *took = now_ns() - begin;
-    memcpy(&memory, CMSG_DATA(&control.align), sizeof(memory));
-    (void)close(memory);
-    return sock;
-}
-
 /* Newcomers come and go. */
 static void sample(const Plan *plan, const char *path, int64_t *samples, unsigned n_samples)
 {
@@ -114,7 +66,7 @@ static void sample(const Plan *plan, const char *path, int64_t *samples, unsigne
             (void)close(*place);
         when += plan->loaded ? STEP_NS : 2 * STEP_NS;
         sleep_until(when);
-        *place = come(path, &samples[i]);
+        *place = newcomer_come(path, &samples[i]);
         if (!plan->loaded) {
             (void)close(*place);
             *place = -1;
@@ -221,10 +173,10 @@ static void measure(const Plan *plan, Side *sides, unsigned n_sides, int64_t *sa
     }
     (void)printf("{");
     for (unsigned i = 0; i < n_sides; i++) {
-        print_percentiles(sides[i].name, samples + (size_t)i * plan->n_samples, plan->n_samples);
+        newcomer_print(sides[i].name, samples + (size_t)i * plan->n_samples, plan->n_samples);
         (void)printf(", ");
     }
-    print_percentiles("floor", floors, plan->n_samples);
+    newcomer_print("floor", floors, plan->n_samples);
     (void)printf(", \"busy\": %.3f}\n", sides[0].busy);
     (void)fflush(stdout);
 }

@@ -25,6 +25,7 @@ TREE = pathlib.Path(__file__).resolve().parent.parent
 BUILD = (TREE / os.environ.get("IVSHMEM_BUILD", "build")).resolve()
 SERVER = pathlib.Path(os.environ.get("IVSHMEM_SERVER", BUILD / "ivshmem-server"))
 BOUND = 1200  # seconds, for one program
+FLOOD_UID = 61234  # nobody else's
 
 
 class Failure(Exception):
@@ -141,6 +142,25 @@ def latency(quick):
     add(f"{count} x 8 busy", done, "p50")
     add(f"{count} x 8 busy", done, "p99", 3)
     return rows, points
+
+
+def flood(quick):
+    """time from connect to the memory while another user connects as fast as he can"""
+    if os.geteuid() != 0:
+        return [], None  # nobody else can be another user
+    samples, rounds = (20, 2) if quick else (400, 5)
+    rows, measured = [], {}
+    for kind, options, what in [
+            ("leave", [], "hangs up"), ("stay", [], "stays"),
+            ("stay", ["--max-clients-per-user", 8], "stays, 8 allowed")]:
+        done = program("flood", SERVER, kind, FLOOD_UID, samples, rounds, *options)
+        for name in ("p50", "p99"):
+            rows.append(compare(f"connect to memory while a flood {what}, over idle, {name}", done,
+                                lambda r, name=name: r["flooded"][name],
+                                lambda r, name=name: r["idle"][name],
+                                5 if name == "p99" else None, "us", 1e-3))
+        measured[what] = done
+    return rows, measured
 
 
 def capacity(quick):
@@ -273,8 +293,8 @@ def guest(quick):
 
 
 BENCHMARKS = {f.__name__: f for f in
-              (bringup, burst, latency, capacity, memory, idle, churn, regions, doorbell,
-               roundtrip, guest)}
+              (bringup, burst, latency, flood, capacity, memory, idle, churn, regions,
+               doorbell, roundtrip, guest)}
 
 
 def number(value):

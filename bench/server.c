@@ -17,6 +17,7 @@
 
 #define ROOM        1 /* that a region is full is no news, but it would be said */
 #define START_BOUND (20 * NS_PER_S)
+#define WORDS_MAX   32
 
 int bench_connect(const char *path)
 {
@@ -57,8 +58,11 @@ static int silence(void)
     return null;
 }
 
-static void run(const BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit)
+static void run(const BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit,
+                char *const *more)
 {
+    const char *words[WORDS_MAX] = {program, "-F", "--memfd", "-l", "1M", "-S", server->path, "-n"};
+    unsigned n_words = 0;
     char vectors[16];
     struct rlimit fds = {limit, limit};
     int null = silence();
@@ -67,8 +71,12 @@ static void run(const BenchServer *server, const char *program, unsigned n_vecto
     /* That the limit on clients is reached is no news to a benchmark that reaches it. */
     if (limit && (setrlimit(RLIMIT_NOFILE, &fds) < 0 || dup2(null, STDERR_FILENO) < 0))
         die("setrlimit");
-    (void)execl(program, program, "-F", "--memfd", "-l", "1M", "-n", vectors, "-S", server->path,
-                (char *)NULL);
+    while (words[n_words])
+        n_words++;
+    words[n_words++] = vectors;
+    while (more && *more && n_words < WORDS_MAX - 1)
+        words[n_words++] = *more++;
+    (void)execv(program, (char *const *)(uintptr_t)words);
     die("%s", program);
 }
 
@@ -102,14 +110,20 @@ static int connect_when_served(const BenchServer *server, const char *program)
     return sock;
 }
 
-void bench_server_start(BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit)
+void bench_server_start_with(BenchServer *server, const char *program, unsigned n_vectors,
+                             rlim_t limit, char *const *more)
 {
     bench_server_make_folder(server);
     server->pid = start_child();
     if (server->pid == 0)
-        run(server, program, n_vectors, limit);
+        run(server, program, n_vectors, limit, more);
     (void)close(connect_when_served(server, program));
     (void)cpu_ns_settled(bench_worker(server->pid));
+}
+
+void bench_server_start(BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit)
+{
+    bench_server_start_with(server, program, n_vectors, limit, NULL);
 }
 
 void bench_server_other(const BenchServer *server, unsigned other, char path[static 96])

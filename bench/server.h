@@ -22,6 +22,10 @@ typedef struct BenchServer {
  */
 void bench_server_start(BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit);
 
+/** The same with more options, up to NULL. */
+void bench_server_start_with(BenchServer *server, const char *program, unsigned n_vectors,
+                             rlim_t limit, char *const *more);
+
 /**
  * Starts one with a configuration: the region that is measured and others, each with the same
  * vectors.
