@@ -74,7 +74,9 @@ def kill_if_there(pid):
         fd = os.pidfd_open(pid)
         try:
             signal.pidfd_send_signal(fd, signal.SIGKILL)
-            select.select([fd], [], [], TIMEOUT)
+            end = select.poll()  # select() knows no descriptor above 1023
+            end.register(fd, select.POLLIN)
+            end.poll(TIMEOUT * 1000)
         finally:
             os.close(fd)
 
