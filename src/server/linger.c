@@ -3,7 +3,6 @@
 
 #include "server/core.h"
 #include "util/cleanup.h"
-#include "util/sys.h"
 
 #include <stdlib.h>
 
@@ -37,7 +36,6 @@ void linger_add(ServerCore *core, int sock, uid_t uid, uint32_t unread)
     Linger *linger = &core->linger;
 
     if (unread == 0 || !core->flight.limited || !make_room(linger) ||
-        sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, sock, NULL) < 0 ||
         uids_add(&core->uids, uid) < 0) {
         fd_close(sock);
         return;

@@ -31,7 +31,8 @@ typedef struct Linger {
 /** Closes all of them. */
 void linger_free(Linger *linger);
 
-/** Takes over the connection of a client that has been closed, and closes it, now or later. */
+/** Takes over the connection of a client that has been closed, which is not watched any more, and
+ * closes it, now or later. */
 void linger_add(struct ServerCore *core, int sock, uid_t uid, uint32_t unread);
 
 /** TIMER_LINGER has come: closes those of which nothing is unread. */
