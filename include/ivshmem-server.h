@@ -155,7 +155,7 @@ typedef struct IvshmemServerConfig {
                          default and most: 65536 */
     unsigned max_clients;         /**< 0 (default): what RLIMIT_NOFILE allows */
     unsigned max_clients_per_uid; /**< 0 (default): as many as there may be in all */
-    unsigned backlog;             /**< connections that may wait for accept; default 4096 */
+    unsigned backlog;             /**< connections that may wait for accept; default 256 */
     unsigned setup_timeout_ms;    /**< a client that has not read its set-up by then is
                                        disconnected; 0 (default): it may take for ever */
     unsigned max_accepts_per_s;   /**< new clients per second; 0 (default): no limit */

@@ -222,7 +222,7 @@ static const Key of_listener[] = {
     {"max-accepts", NUMBER(OF_LISTENER(config.max_accepts_per_s), 1, 1000000),
      SAYS("N", "no limit", "new clients in a second")},
     {"backlog", NUMBER(OF_LISTENER(config.backlog), 1, 65535),
-     SAYS("N", "4096", "connections that may wait to be accepted")},
+     SAYS("N", "256", "connections that may wait to be accepted")},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))

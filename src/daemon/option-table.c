@@ -269,7 +269,7 @@ const Option option_table[] = {
      NUMBER(max_clients_per_uid, 1, 65536)},
     {{0, "max-accepts", "N", "new clients in a second (no limit)"},
      NUMBER(max_accepts_per_s, 1, 1000000)},
-    {{0, "backlog", "N", "connections that may wait to be accepted (4096)"},
+    {{0, "backlog", "N", "connections that may wait to be accepted (256)"},
      NUMBER(backlog, 1, 65535)},
     {{0, "setup-timeout", "MS",
       "disconnect a client that has not read its set-up after so long (never)"},

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import socket
+import struct
 
 import pytest
 from peer import read_all, settle
@@ -26,8 +27,9 @@ def fixture_scene(serve, connect):
 
 
 def probe(server):
+    """Waits where the backlog is full, which settimeout() would not."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(10)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 10, 0))
         sock.connect(str(server.socket))
 
 
