@@ -214,7 +214,8 @@ void client_close(ServerCore *core, uint32_t slot, const char *why)
     /* Whoever goes on after us must not take the connection for a new one: it has ended.
      * seccomp: shutdown close */
     (void)shutdown(client->sock_fd, SHUT_RDWR);
-    core_unwatch(core, client->sock_fd);
+    if (core_unwatch(core, client->sock_fd) < 0)
+        unread = 0; /* it must be closed now: that takes it out of the loop, too */
     if (why)
         core_log(server, LOG_INFO, "peer %" PRId32 "%s%s (pid %d, uid %u) disconnected: %s",
                  client->id, *name ? " " : "", name, (int)client->pid, (unsigned)client->uid, why);

@@ -63,8 +63,9 @@ typedef enum EventKind {
 int core_watch(ServerCore *core, int op, int fd, uint32_t events, uint64_t about);
 
 /** To be called before an fd of the loop is closed. Otherwise the loop would go on telling of it
- *  while somebody else holds what it stands for: a child of the host program. */
-void core_unwatch(ServerCore *core, int fd);
+ *  while somebody else holds what it stands for: a child of the host program.
+ *  @return 0 or a negative errno */
+int core_unwatch(ServerCore *core, int fd);
 
 /** Writes a line to the log callback; to standard output if there is none and `verbose` is set. */
 __attribute__((format(printf, 3, 4))) void core_log(const IvshmemServer *server, int priority,

@@ -19,9 +19,9 @@ int core_watch(ServerCore *core, int op, int fd, uint32_t events, uint64_t about
     return sys.epoll_ctl(core->epoll_fd, op, fd, &event) < 0 ? -errno : 0;
 }
 
-void core_unwatch(ServerCore *core, int fd)
+int core_unwatch(ServerCore *core, int fd)
 {
-    (void)sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
 }
 
 /* A client has hung up or written something, which the protocol forbids. */

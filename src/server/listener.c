@@ -102,7 +102,7 @@ static int watch(ServerCore *core, const Listener *listener)
 static void close_socket(ServerCore *core, Listener *listener)
 {
     if (listener->socket.fd >= 0)
-        core_unwatch(core, listener->socket.fd);
+        (void)core_unwatch(core, listener->socket.fd);
     listen_socket_close(&listener->socket);
 }
 
