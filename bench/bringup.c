@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst | REGIONS IDLE]
+ * bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst | alone | REGIONS IDLE]
  *
  * What it costs the server to bring clients up one after the other, and what the same messages cost
  * a bare loop. Both are there at the same time and take turns: one client here, one client there.
  * For each round it prints a line with the CPU time of both (user and system, ns). With `burst` the
- * line has both twice: all clients come at once, and one by one. With REGIONS there is a third
- * side, which takes turns too: a server with so many regions, of which all but the one that is
- * brought up have IDLE clients. Both servers have a configuration then.
+ * line has both twice: all clients come at once, and one by one. With `alone` the other side is a
+ * server of one process, whose state is its own memory. With REGIONS there is a third side, which
+ * takes turns too: a server with so many regions, of which all but the one that is brought up have
+ * IDLE clients. Both servers have a configuration then.
  *
  * The messages: each newcomer gets the version, its ID, the memory, every peer's vectors and its
  * own; everybody who is there gets the newcomer's vectors. Both sides send them to the same reader
@@ -218,11 +219,11 @@ static Side *new_side(const Plan *plan)
     return side;
 }
 
-static Side *start_server(const Plan *plan)
+static Side *start_server(const Plan *plan, char *const *more)
 {
     Side *side = new_side(plan);
 
-    bench_server_start(&side->server, plan->program, plan->n_vectors, 0);
+    bench_server_start_with(&side->server, plan->program, plan->n_vectors, 0, more);
     side->used = cpu_ns(bench_worker(side->server.pid));
     return side;
 }
@@ -327,11 +328,27 @@ static Used measure_one_by_one(const Plan *plan)
     Side *sides[2] = {start_floor(plan), NULL};
     Used used;
 
-    sides[1] = start_server(plan);
+    sides[1] = start_server(plan, NULL);
     take_turns(plan, sides, 2);
     used.floor = stop(sides[0], plan);
     used.server = stop(sides[1], plan);
     return used;
+}
+
+/* Beside one that is a single process, whose state is its own memory and ends with it. */
+static void measure_alone(const Plan *plan)
+{
+    static char option[] = "--no-keeper";
+    char *const options[] = {option, NULL};
+    Side *sides[2] = {start_server(plan, options), NULL};
+    int64_t alone;
+
+    sides[1] = start_server(plan, NULL);
+    take_turns(plan, sides, 2);
+    alone = stop(sides[0], plan);
+    (void)printf("{\"server\": %" PRId64 ", \"alone\": %" PRId64 "}\n", stop(sides[1], plan),
+                 alone);
+    (void)fflush(stdout);
 }
 
 /* The many are started first: their crowd would slow the others' first clients down. */
@@ -364,7 +381,7 @@ static Used measure_burst(const Plan *plan)
     ask_floor(side);
     expect(&side->reader, plan, plan->n_clients);
     used.floor = stop(side, plan);
-    side = start_server(plan);
+    side = start_server(plan, NULL);
     for (unsigned i = 0; i < plan->n_clients; i++)
         come(side, i);
     expect(&side->reader, plan, plan->n_clients);
@@ -393,9 +410,10 @@ int main(int argc, char **argv)
     Plan plan = {.n_regions = 0, .burst = false};
     unsigned n_rounds;
     bool burst = argc == 6 && strcmp(argv[5], "burst") == 0;
+    bool alone = argc == 6 && strcmp(argv[5], "alone") == 0;
 
-    if (argc != 5 && argc != 7 && !burst)
-        die("usage: bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst | REGIONS IDLE]");
+    if (argc != 5 && argc != 7 && !burst && !alone)
+        die("usage: bench-bringup SERVER CLIENTS VECTORS ROUNDS [burst | alone | REGIONS IDLE]");
     plan.program = argv[1];
     plan.n_clients = (unsigned)argument(argv[2], 1, 65536);
     plan.n_vectors = (unsigned)argument(argv[3], 1, 2048);
@@ -408,6 +426,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < n_rounds; i++) {
         if (plan.n_regions)
             measure_regions(&plan);
+        else if (alone)
+            measure_alone(&plan);
         else
             measure(&plan, burst);
     }

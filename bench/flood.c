@@ -105,9 +105,14 @@ static void sample(const char *path, int64_t *samples, unsigned n)
     int64_t when = now_ns();
 
     for (unsigned i = 0; i < n; i++) {
+        int sock;
+
         when += STEP_NS;
         sleep_until(when);
-        (void)close(newcomer_come(path, &samples[i]));
+        sock = newcomer_come(path, &samples[i]);
+        if (sock < 0)
+            die("a newcomer got no message");
+        (void)close(sock);
         if (when < now_ns())
             when = now_ns();
     }

@@ -67,6 +67,8 @@ static void sample(const Plan *plan, const char *path, int64_t *samples, unsigne
         when += plan->loaded ? STEP_NS : 2 * STEP_NS;
         sleep_until(when);
         *place = newcomer_come(path, &samples[i]);
+        if (*place < 0)
+            die("a newcomer got no message");
         if (!plan->loaded) {
             (void)close(*place);
             *place = -1;

@@ -47,8 +47,10 @@ int newcomer_come(const char *path, int64_t *took)
 
         header.msg_control = &control;
         header.msg_controllen = sizeof(control);
-        if (recvmsg(sock, &header, MSG_CMSG_CLOEXEC) != sizeof(value))
-            die("a newcomer got no message");
+        if (recvmsg(sock, &header, MSG_CMSG_CLOEXEC) != sizeof(value)) {
+            (void)close(sock);
+            return -1;
+        }
         if (i == 2 && header.msg_controllen < CMSG_LEN(sizeof(int)))
             die("a newcomer got no memory");
     }

@@ -163,6 +163,22 @@ def flood(quick):
     return rows, measured
 
 
+def state(quick):
+    """server CPU with a state that outlives the worker, over one process that takes it along"""
+    clients, rounds = (50, 3) if quick else (200, 15)
+    done = program("bringup", SERVER, clients, 8, rounds, "alone")
+    return [compare(f"bring up {clients} x 8, over --no-keeper", done, server,
+                    lambda r: r["alone"], 1.03)], done
+
+
+def recovery(quick):
+    """the longest wait from connect to the memory when the worker is killed"""
+    clients, deaths = (50, 3) if quick else (1000, 15)
+    done = program("recovery", SERVER, clients, 8, deaths)
+    return [compare(f"longest wait when the worker is killed, {clients} x 8", done, server, floor,
+                    5, "us", 1e-3)], done
+
+
 def capacity(quick):
     """how many clients fit into RLIMIT_NOFILE"""
     limit = 256 if quick else 2048
@@ -293,8 +309,8 @@ def guest(quick):
 
 
 BENCHMARKS = {f.__name__: f for f in
-              (bringup, burst, latency, flood, capacity, memory, idle, churn, regions,
-               doorbell, roundtrip, guest)}
+              (bringup, burst, latency, flood, state, recovery, capacity, memory, idle, churn,
+               regions, doorbell, roundtrip, guest)}
 
 
 def number(value):
