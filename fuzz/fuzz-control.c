@@ -260,6 +260,7 @@ static void check_bounds(void)
 static void turn(void)
 {
     RULE(loop_turn(&server.loop, 0) == 0);
+    server.loop.stopped = false; /* a command to quit is not the end here */
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         const Session *session = server.control.sessions;
 

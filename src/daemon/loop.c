@@ -64,7 +64,7 @@ int loop_turn(Loop *loop, int timeout_ms)
     if (n < 0 && errno != EINTR)
         return -errno;
     loop->turn++;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && !loop->stopped; i++) {
         LoopHandler *handler = events[i].data.ptr;
 
         if (!handler->retired)

@@ -47,11 +47,12 @@ void loop_change(Loop *loop, const LoopHandler *handler, uint32_t events);
 /** No event reaches the handler any more; its owner is destroyed later. */
 void loop_retire(Loop *loop, LoopHandler *handler);
 
-/** Handles the events that there are, after waiting for one. @param timeout_ms  for that; -1:
- * without limit @return 0 or a negative errno */
+/** Handles the events that there are, after waiting for one, up to loop_stop(). @param timeout_ms
+ * for that; -1: without limit @return 0 or a negative errno */
 int loop_turn(Loop *loop, int timeout_ms);
 
 /** Handles events until loop_stop(). @return 0 or a negative errno */
 int loop_run(Loop *loop);
 
+/** No handler is called any more, not even for the other events of the batch. */
 void loop_stop(Loop *loop);
