@@ -88,10 +88,19 @@ static int let_go(Daemon *daemon, int sock)
     return r < 0 ? r : say(sock, SUCCESSION_GO);
 }
 
+/* Written down before the descriptor is closed: a next worker would take whatever has its number
+ * then for the connection. */
+static void forget(Daemon *daemon, int *connection)
+{
+    int fd = fd_steal(connection);
+
+    (void)daemon_remember(daemon);
+    fd_close(fd);
+}
+
 static int fail(Daemon *daemon, int r, const char *step, ErrorText *error)
 {
-    daemon->successor_fd = fd_close(daemon->successor_fd);
-    (void)daemon_remember(daemon);
+    forget(daemon, &daemon->successor_fd);
     return error_set(error, r, "the take-over failed when %s: %s; this server goes on", step,
                      strerror(-r));
 }
@@ -108,11 +117,18 @@ int succession_check(const Daemon *daemon, ErrorText *error)
     return 0;
 }
 
-int succession_await(Daemon *daemon, ErrorText *error)
+static int await(Daemon *daemon, ErrorText *error)
 {
     int r = hear(daemon->successor_fd, SUCCESSION_SERVING, -1);
 
     return r < 0 ? fail(daemon, r, "the successor was to serve", error) : 0;
+}
+
+/* Once too often does no harm. */
+int succession_await(Daemon *daemon, ErrorText *error)
+{
+    (void)say(daemon->successor_fd, SUCCESSION_GO);
+    return await(daemon, error);
 }
 
 int succession_hand_over(Daemon *daemon, int sock, ErrorText *error)
@@ -128,8 +144,7 @@ int succession_hand_over(Daemon *daemon, int sock, ErrorText *error)
     if (r < 0)
         return fail(daemon, r, "the successor was to prepare itself", error);
     r = let_go(daemon, sock);
-    return r < 0 ? fail(daemon, r, "the successor was to begin", error)
-                 : succession_await(daemon, error);
+    return r < 0 ? fail(daemon, r, "the successor was to begin", error) : await(daemon, error);
 }
 
 /* Asks for everything. @return number of the manifest there, or a negative errno with the reason */
@@ -206,5 +221,5 @@ int succession_prepared(Daemon *daemon, ErrorText *error)
 void succession_serving(Daemon *daemon)
 {
     (void)say(daemon->predecessor_fd, SUCCESSION_SERVING);
-    daemon->predecessor_fd = fd_close(daemon->predecessor_fd);
+    forget(daemon, &daemon->predecessor_fd);
 }

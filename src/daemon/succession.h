@@ -35,8 +35,9 @@ int succession_check(const Daemon *daemon, ErrorText *error);
  * @return 0: the successor serves; a negative errno with the reason: this process goes on */
 int succession_hand_over(Daemon *daemon, int sock, ErrorText *error);
 
-/** The rest of the predecessor's part in a worker that finds it begun: daemon->successor_fd, which
- * is closed. @return as succession_hand_over() */
+/** The rest of the predecessor's part, from GO on, which need not have been said, in a worker that
+ * finds it begun: daemon->successor_fd, which is closed if that fails. @return as
+ * succession_hand_over() */
 int succession_await(Daemon *daemon, ErrorText *error);
 
 /** The successor's part, up to PREPARED: daemon->manifest_fd and daemon->predecessor_fd are set.
