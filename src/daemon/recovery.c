@@ -80,12 +80,16 @@ static int cannot_list(ErrorText *error)
     return error_set(error, -ENOMEM, "cannot list the open descriptors: %s", strerror(errno));
 }
 
-int recovery_prepare(Recovery *recovery, ErrorText *error)
+int recovery_prepare(Recovery *recovery, const Passed *passed, ErrorText *error)
 {
     FdSet fds = all_numbers();
 
     *recovery = (Recovery){fds.set, fds.n};
-    return fds.set && keep_open(&fds) == 0 ? 0 : cannot_list(error);
+    if (!fds.set || keep_open(&fds) < 0)
+        return cannot_list(error);
+    for (unsigned i = 0; i < passed->n_parcels; i++)
+        leave_out(&fds, passed->parcels[i].fd);
+    return 0;
 }
 
 void recovery_free(Recovery *recovery)

@@ -6,14 +6,15 @@
 
 #include "daemon/daemon.h"
 
-/** The descriptors of the process itself: open before anything was served. */
+/** The descriptors of the process itself: open before anything was served, and kept. */
 typedef struct Recovery {
     uint64_t *base; /* set */
     uint32_t n;     /* bits in it */
 } Recovery;
 
-/** @return 0 or a negative errno with the reason */
-int recovery_prepare(Recovery *recovery, ErrorText *error);
+/** @param passed  its parcels are closed before a worker is there; others get their numbers
+ * @return 0 or a negative errno with the reason */
+int recovery_prepare(Recovery *recovery, const Passed *passed, ErrorText *error);
 void recovery_free(Recovery *recovery);
 
 /**
