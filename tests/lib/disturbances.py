@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from serve import children
+from serve import children, eventually, state
 
 TIMEOUT = 20.0
 SETTLED = 0.25  # seconds that a worker must live so that its death begins a new series
@@ -52,3 +52,118 @@ class Kill:
         os.kill(worker, signal.SIGKILL)
         self._last = worker
         self.n += 1
+
+
+class TakeOver:
+    """Another process takes over, and is the server from then on."""
+
+    def __init__(self, server, choose):
+        """The server is a controlled one."""
+        self._server = server
+        self._choose = choose
+        self.n = 0
+
+    def __call__(self):
+        time.sleep(self._choose.choice([0, 0.003, 0.03]) * self._choose.random())
+        self.finish(self._server.launch_successor())
+
+    def finish(self, successor):
+        """Waits until a process that is about to take over has done so."""
+        server = self._server
+        deadline = time.monotonic() + TIMEOUT
+        while (status := server.process.poll()) is None:
+            assert successor.poll() is None, f"no take-over:\n{server.log()}"
+            assert time.monotonic() < deadline, f"no take-over within {TIMEOUT} s:\n{server.log()}"
+            time.sleep(0.0005)
+        server.process = successor
+        assert status == 0, server.log()
+        self.n += 1
+
+
+class TakeOverKilled:
+    """All processes of a server that is about to take over are killed, at a random instant before it
+    serves; the old one goes on. Where that instant comes too late, it is a take-over."""
+
+    def __init__(self, server, choose):
+        """The server is a controlled one."""
+        self._server = server
+        self._choose = choose
+        self._take_over = TakeOver(server, choose)
+        self._span = None  # in seconds: what a take-over needs
+        self.n = 0
+
+    @property
+    def n_late(self):
+        return self._take_over.n
+
+    def __call__(self):
+        if self._span is None:
+            began = time.monotonic()
+            self._take_over()
+            self._span = time.monotonic() - began
+        successor = self._server.launch_successor()
+        time.sleep(self._choose.random() * self._span)
+        self._stop(successor)
+        if self._is_served_by(successor):
+            os.killpg(successor.pid, signal.SIGCONT)
+            self._take_over.finish(successor)
+            self._span *= 0.8
+        else:
+            os.killpg(successor.pid, signal.SIGKILL)
+            successor.wait(TIMEOUT)
+            self._span *= 1.05  # so that four of five come in time
+            self.n += 1
+
+    def _stop(self, successor):
+        os.killpg(successor.pid, signal.SIGSTOP)
+        eventually(lambda: {state(pid) for pid in [successor.pid, *children(successor.pid)]} == {"T"},
+                   what="the successor stopped")
+
+    def _is_served_by(self, successor):
+        """A worker that has been told that it is no longer needed does not sleep until it has
+        ended. One that sleeps has not been told."""
+        deadline = time.monotonic() + TIMEOUT
+        while self._server.process.poll() is None:
+            try:
+                if any(state(pid) == "S" for pid in children(self._server.process.pid)):
+                    return False
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # it has ended meanwhile
+            assert time.monotonic() < deadline, f"{successor.pid} is neither:\n{self._server.log()}"
+        return True
+
+
+class Restart:
+    """The service manager ends the service and starts it again."""
+
+    def __init__(self, server, choose, manager):
+        """The server is the manager's, and stores what it has there."""
+        self._server = server
+        self._choose = choose
+        self._manager = manager
+        self.n = 0
+
+    def __call__(self):
+        fds_at_start = self._server.fds_at_start
+        time.sleep(self._choose.choice([0, 0.003, 0.03]) * self._choose.random())
+        self._manager.restart(self._server)
+        self._manager.hear("READY=1")
+        self._server.fds_at_start = fds_at_start
+        assert not self._manager.stored
+        self.n += 1
+
+
+class Mixed:
+    """One or another, at random."""
+
+    def __init__(self, choose, *disturbances):
+        self._choose = choose
+        self._disturbances = disturbances
+
+    def __call__(self):
+        self._choose.choice(self._disturbances)()
+
+    @property
+    def n(self):
+        """How often, of each."""
+        return [each.n for each in self._disturbances]

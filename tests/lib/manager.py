@@ -140,7 +140,7 @@ class Manager:
         deadline = time.monotonic() + TIMEOUT
         while server.process.poll() is None:
             assert time.monotonic() < deadline, f"the service does not end:\n{server.log()}"
-            self._next(0.05)
+            self._next(0.005)
         self.heard()
         status, server.process = server.process.returncode, None
         return status

@@ -67,6 +67,17 @@ def children(pid):
     return [int(child) for child in text.split()]
 
 
+def status_of(pid, name):
+    """A line of a process's status, such as VmRSS."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return re.search(rf"^{name}:\s*(.*)$", status, re.MULTILINE).group(1)
+
+
+def state(pid):
+    """What a process does, as a letter: R, S, T..."""
+    return status_of(pid, "State")[0]
+
+
 def kill_if_there(pid):
     """Kills a process that need not be our child, and waits for its end: until then its sockets
     are there."""
@@ -85,9 +96,10 @@ class Server:
     """One running server. log() is all it has printed, to both its outputs."""
 
     def __init__(self, size="4M", n_vectors=1, more=(), program=None, user=None, nofile=None,
-                 umask=None, manager=None):
+                 umask=None, manager=None, controlled=False):
         """more is further arguments, which can override the usual ones; user an ID to run as,
-        without privileges; nofile the limit on descriptors; manager who starts it (manager.py)."""
+        without privileges; nofile the limit on descriptors; manager who starts it (manager.py);
+        controlled whether it has a control socket."""
         self.program = str(program or server_program())
         self.n_vectors = n_vectors
         self._folder = tempfile.TemporaryDirectory(prefix="ivshmem-test-")
@@ -96,10 +108,11 @@ class Server:
         self.name = self.folder.name  # of the shared memory object: nobody else's
         self.arguments = ["-F", "-S", str(self.socket), "-M", self.name, "-l", size,
                           "-n", str(n_vectors), *more]
+        self.control = self.folder / "control" if controlled else None
         self.process = None
         self.fds_at_start = 0
         self._limit = nofile
-        self._manager = manager
+        self.manager = manager
         self._options = {"umask": -1 if umask is None else umask}
         self._out = self.folder / "out"
         self._err = self.folder / "err"
@@ -122,14 +135,7 @@ class Server:
 
     def start(self):
         """Starts it and waits until it accepts connections."""
-        with open(self._out, "ab") as out, open(self._err, "ab") as err:
-            command = [self.program, *self.arguments]
-            options = dict(self._options)
-            if self._manager:
-                command = self._manager.command(command)
-                options |= {"env": self._manager.environment(), "close_fds": False}
-            self.process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
-                                            preexec_fn=self._set_limit, **options)
+        self.process = self._launch(*(["--control", self.control] if self.control else []))
         deadline = time.monotonic() + TIMEOUT
         exit_fd = os.pidfd_open(self.process.pid)
         try:
@@ -148,6 +154,22 @@ class Server:
             os.close(exit_fd)
         self.fds_at_start = self.n_fds()
         return self
+
+    def launch_successor(self):
+        """Starts a process that is to take over, and gives it; it is up to the caller to make it
+        the server's."""
+        return self._launch("--take-over", self.control)
+
+    def _launch(self, *more):
+        """A process of the server's program, the leader of a session."""
+        with open(self._out, "ab") as out, open(self._err, "ab") as err:
+            command = [self.program, *self.arguments, *more]
+            options = dict(self._options)
+            if self.manager:
+                command = self.manager.command(command)
+                options |= {"env": self.manager.environment(), "close_fds": False}
+            return subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
+                                    preexec_fn=self._set_limit, start_new_session=True, **options)
 
     def stop(self, number=signal.SIGTERM):
         """Ends it with a signal and gives its exit status."""
@@ -186,7 +208,7 @@ class Server:
 
     def resident(self):
         """Its resident memory in KiB."""
-        return sum(int(self._status(pid, "VmRSS").split()[0]) for pid in self.pids())
+        return sum(int(status_of(pid, "VmRSS").split()[0]) for pid in self.pids())
 
     def cpu(self):
         """Seconds of processor time so far."""
@@ -195,7 +217,7 @@ class Server:
 
     def wake_ups(self):
         """How often it has waited for something, or had to let others run."""
-        return sum(int(self._status(pid, name)) for pid in self.pids()
+        return sum(int(status_of(pid, name)) for pid in self.pids()
                    for name in ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"])
 
     def pids(self):
@@ -214,17 +236,12 @@ class Server:
         """Lets it go on after pause()."""
         self._signal_all(signal.SIGCONT)
 
-    @staticmethod
-    def _status(pid, name):
-        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-        return re.search(rf"^{name}:\s*(.*)$", status, re.MULTILINE).group(1)
-
     def _signal_all(self, number):
         for pid in self.pids():
             os.kill(pid, number)
 
     def _states(self):
-        return {self._status(pid, "State")[0] for pid in self.pids()}
+        return {state(pid) for pid in self.pids()}
 
     def _set_limit(self):
         if self._limit is not None:
