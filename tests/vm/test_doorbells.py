@@ -7,10 +7,11 @@ import select
 
 import pytest
 from agent import GuestError
-from disturbances import Kill
+from disturbances import Kill, TakeOver
 
 N_VECTORS = 3
 N_KILLS = 20
+N_TAKE_OVERS = 5
 SIZE = 4 << 20
 WAIT_MS = 10000
 
@@ -151,11 +152,11 @@ def test_third_machine_plugs_the_device_while_two_run(two, start):
     ring_a_newcomer(host, vms, ids, server, third)
 
 
-def test_guests_do_not_notice_that_workers_are_killed(start):
-    """Two ping each other's doorbells while worker after worker is killed; a third one joins
-    afterwards, and rings and is rung by both."""
-    server = start.server(n_vectors=N_VECTORS)
-    server.expected.append("the worker was killed by signal 9")
+def test_guests_do_not_notice_crashes_and_take_overs(start):
+    """Two ping each other's doorbells while worker after worker is killed, and server after server
+    taken over; a third one joins afterwards, and rings and is rung by both."""
+    server = start.server(n_vectors=N_VECTORS, controlled=True)
+    server.expected += ["the worker was killed by signal 9", "another process has taken over"]
     host = start.peer(server)
     vms = [start.vm(server.socket, vectors=N_VECTORS, name=f"vm{i}") for i in range(2)]
     third = start.vm(vectors=N_VECTORS, ports=1, name="vm2")  # boots meanwhile
@@ -164,8 +165,12 @@ def test_guests_do_not_notice_that_workers_are_killed(start):
         host.until_told(peer)
     check_first_waits(vms)
     kill = Kill(server, random.Random())
-    disturb_pings(vms, ids, kill, N_KILLS)
+    take_over = TakeOver(server, random.Random())
+    for _ in range(N_TAKE_OVERS):
+        disturb_pings(vms, ids, kill, N_KILLS // N_TAKE_OVERS)
+        disturb_pings(vms, ids, take_over, 1)
     assert server.errors().count("the worker was killed") == kill.n >= N_KILLS
+    assert server.errors().count("another process has taken over") == take_over.n >= N_TAKE_OVERS
     host.drain()
     assert set(host.peers) == set(ids) and not host.gone
     ring_a_newcomer(host, vms, ids, server, third)
