@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define PATIENCE_MS 5000 /* for the manager to take a message, and to have done so */
+#define RETRY_MS    10   /* until fewer of this user's descriptors may be on their way */
 
 typedef struct Pairs {
     int kept[PASSED_MAX_PARCELS]; /* the ends with something in their queues */
@@ -26,8 +27,31 @@ static void close_pairs(const Pairs *pairs)
         fd_close(pairs->kept[i]);
 }
 
-/* Fills the queue of one more pair. @return how many descriptors it took, or a negative errno */
-static int pack_some(Pairs *pairs, const int *fds, uint32_t n)
+/* What all processes of this user have on their way counts together: it may be too much for a
+ * moment. Waits for another one. */
+static bool can_retry(int r, int64_t deadline)
+{
+    if ((r != -ETOOMANYREFS && r != -ENOBUFS) || deadline_left(deadline) == 0)
+        return false;
+    (void)poll(NULL, 0, RETRY_MS);
+    return true;
+}
+
+/* @return how many descriptors it took until it was full, or a negative errno */
+static int fill(int sock, const int *fds, uint32_t n, int64_t deadline)
+{
+    uint32_t sent = 0;
+    int r = 0;
+
+    while (sent < n && (r >= 0 || can_retry(r, deadline))) {
+        r = parcel_send(sock, fds + sent, n - sent);
+        sent += r > 0 ? (uint32_t)r : 0;
+    }
+    return sent ? (int)sent : r;
+}
+
+/* Fills the queue of one more pair. @return as fill() */
+static int pack_some(Pairs *pairs, const int *fds, uint32_t n, int64_t deadline)
 {
     int ends[2], r;
 
@@ -35,7 +59,7 @@ static int pack_some(Pairs *pairs, const int *fds, uint32_t n)
         return -E2BIG;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
-    r = parcel_send(ends[0], fds, n);
+    r = fill(ends[0], fds, n, deadline);
     fd_close(ends[0]);
     pairs->kept[pairs->n++] = ends[1];
     return r;
@@ -44,6 +68,7 @@ static int pack_some(Pairs *pairs, const int *fds, uint32_t n)
 static int pack(const Daemon *daemon, Pairs *pairs)
 {
     _cleanup_(fd_list_free) FdList list = {0};
+    int64_t deadline = deadline_after(PATIENCE_MS);
     uint32_t packed = 0;
     int r = 0;
 
@@ -51,7 +76,7 @@ static int pack(const Daemon *daemon, Pairs *pairs)
     if (list.is_short)
         return -ENOMEM;
     while (packed < list.n && r >= 0) {
-        r = pack_some(pairs, list.fds + packed, list.n - packed);
+        r = pack_some(pairs, list.fds + packed, list.n - packed, deadline);
         packed += r > 0 ? (uint32_t)r : 0;
     }
     return r < 0 ? r : 0;
@@ -68,6 +93,8 @@ static int tell(const char *lines, const int *fds, unsigned n_fds)
 
         if (n >= 0)
             return 0;
+        if (can_retry((int)n, deadline))
+            continue;
         if (n != -EAGAIN)
             return (int)n;
         if (poll(&event, 1, deadline_left(deadline)) == 0)

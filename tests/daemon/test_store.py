@@ -3,14 +3,18 @@
 
 import os
 import signal
+import socket
 import subprocess
+import threading
 
 import pytest
+from actor import Actor
 from manager import Manager
 from peer import Peer, settle
 from serve import Server, children, eventually, server_program
 
 N_VECTORS = 2
+TIMEOUT = 20.0
 
 
 @pytest.fixture(name="manager")
@@ -86,6 +90,30 @@ def test_manager_without_a_store(manager, service, stack, monkeypatch):
     peer = connect(stack, service).setup()
     assert manager.end(service) == 0
     peer.until_hung_up()
+
+
+def hold_on_their_way(said, n):
+    """Has descriptors on their way until it is killed."""
+    here, _there = socket.socketpair()
+    for _ in range(n // 250):
+        socket.send_fds(here, [b"x"], [here.fileno()] * 250)
+    said.send("held")
+    said.asked(TIMEOUT)
+
+
+def test_too_many_on_their_way_for_a_moment(manager, stack, unprivileged):
+    """Those of all processes of the user count together."""
+    user = ["--user", f"{unprivileged}:{unprivileged}"] if os.geteuid() == 0 else []
+    service = stack.enter_context(Server(manager=manager, n_vectors=N_VECTORS, nofile=600,
+                                         more=["--memfd", "--fd-store", *user]))
+    peer = connect(stack, service).setup()
+    other = stack.enter_context(Actor(hold_on_their_way, 1000, uid=unprivileged))
+    assert other.hear() == "held"
+    timer = threading.Timer(0.5, os.kill, [other.pid, signal.SIGKILL])
+    timer.start()
+    manager.restart(service)
+    timer.join()
+    settle([peer, connect(stack, service).setup()])
 
 
 def test_failed_start_leaves_the_store(manager, service, stack):
