@@ -8,7 +8,6 @@ import pathlib
 import re
 import resource
 import shutil
-import signal
 import tempfile
 
 import pytest
@@ -43,8 +42,7 @@ def checked(server):
             return
         eventually(lambda: server.n_fds() <= server.fds_at_start,
                    what=f"the server back at its {server.fds_at_start} descriptors")
-        # To a service manager's SIGTERM there may be more, which must be heard.
-        assert server.stop(signal.SIGINT if server.manager else signal.SIGTERM) == 0, server.log()
+        assert server.end() == 0, server.log()
         unexpected = [line for line in server.errors().splitlines()
                       if not any(re.search(pattern, line) for pattern in server.expected)]
         assert not unexpected

@@ -127,7 +127,7 @@ class Server:
 
     def __exit__(self, *_):
         try:
-            self.stop()
+            self.end()
         finally:
             # What a server leaves that was killed.
             pathlib.Path("/dev/shm", self.name).unlink(missing_ok=True)
@@ -187,6 +187,10 @@ class Server:
             process.kill()
             process.wait()
             raise AssertionError(f"{self.program} does not end on {number}") from None
+
+    def end(self):
+        """Ends it for good: its manager's SIGTERM could be a part of a restart."""
+        return self.stop(signal.SIGINT if self.manager else signal.SIGTERM)
 
     def log(self):
         """What it has printed so far."""
