@@ -139,6 +139,15 @@ static void tell_full(const ServerCore *core, const Listener *listener,
         limit, name, (int)who->pid, (unsigned)who->uid);
 }
 
+/* How many clients the user has; if there seem to be so many, of those that linger looked at again.
+ */
+static unsigned count_clients(ServerCore *core, uid_t uid, unsigned most)
+{
+    if (uids_count(&core->uids, uid) >= most)
+        linger_check_soon(core);
+    return uids_count(&core->uids, uid);
+}
+
 /* Lets the client in, or turns it away before it has cost anything. The socket is taken over. */
 static void admit(ServerCore *core, Listener *listener, int sock,
                   const IvshmemServerCredentials *who)
@@ -155,7 +164,7 @@ static void admit(ServerCore *core, Listener *listener, int sock,
         return;
     }
     if (config->max_clients_per_uid &&
-        uids_count(&core->uids, who->uid) >= config->max_clients_per_uid) {
+        count_clients(core, who->uid, config->max_clients_per_uid) >= config->max_clients_per_uid) {
         refuse(core, listener, IVSHMEM_SERVER_REFUSED_UID_LIMIT, who, config->max_clients_per_uid);
         return;
     }
@@ -258,7 +267,7 @@ static bool is_one_too_many(ServerCore *core, Listener *listener, int sock, uid_
     unsigned most = core->server->config_.max_clients_per_uid;
     Credentials credentials;
 
-    if (!most || uids_count(&core->uids, uid) + lobby_count(&core->lobby, uid) < most)
+    if (!most || count_clients(core, uid, most) + lobby_count(&core->lobby, uid) < most)
         return false;
     credentials_get(&credentials, sock);
     refuse(core, listener, IVSHMEM_SERVER_REFUSED_UID_LIMIT, &credentials.who, most);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #define CHECK_AFTER INT64_C(250000000) /* ns */
+#define CHECK_AGAIN INT64_C(1000000)   /* ns, for one who would be turned away */
 #define MOST_READS  4096               /* a socket buffer has room for some 300 small messages */
 
 void linger_free(Linger *linger)
@@ -81,8 +82,15 @@ void linger_check(ServerCore *core)
         }
     }
     linger->n = n;
+    linger->checked_at = timers_now();
     if (n > 0)
         timers_set(&core->timers, TIMER_LINGER, timers_now() + CHECK_AFTER);
     if (n < before)
         listeners_resume(core);
+}
+
+void linger_check_soon(ServerCore *core)
+{
+    if (core->linger.n > 0 && timers_now() - core->linger.checked_at > CHECK_AGAIN)
+        linger_check(core);
 }

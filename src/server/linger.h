@@ -26,6 +26,7 @@ typedef struct Lingering {
 typedef struct Linger {
     Lingering *entries;
     uint32_t n, n_allocated;
+    int64_t checked_at; /* CLOCK_MONOTONIC, ns */
 } Linger;
 
 /** Closes all of them. */
@@ -34,6 +35,10 @@ void linger_free(Linger *linger);
 /** Takes over the connection of a client that has been closed, which is not watched any more, and
  * closes it, now or later. */
 void linger_add(struct ServerCore *core, int sock, uid_t uid, uint32_t unread);
+
+/** Looks again before somebody is turned away for those that linger: the kernel drops what a client
+ * has not read a moment after it says that he has hung up. */
+void linger_check_soon(struct ServerCore *core);
 
 /** TIMER_LINGER has come: closes those of which nothing is unread. */
 void linger_check(struct ServerCore *core);
