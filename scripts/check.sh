@@ -34,7 +34,7 @@ stages=(
     "asan     asan-protocol  asan-build 600 pytest  build-asan protocol"
     "asan     asan-daemon    asan-build 600 pytest  build-asan daemon"
     "asan     asan-control   asan-build 600 pytest  build-asan control"
-    "asan     asan-exporter  asan-build 600 pytest  build-asan exporter"
+    "asan-exporter asan-exporter asan-build 600 pytest  build-asan exporter"
     "fuzz     fuzz           -          600 fuzz"
     "bare     bare           -         2700 pytest  build      bare"
 )
@@ -131,7 +131,7 @@ is_wanted()
         true
     else
         case $1 in
-            bare) false ;;
+            bare | asan-exporter) false ;;
             libvirt) can_mount ;;
         esac
     fi
@@ -144,7 +144,7 @@ if ! (
     install_packages "${packages[@]}"
     [[ $names != *$'\n'vm$'\n'* ]] || ! is_wanted vm || prepare_download vm/vmlinuz
     [[ $names != *$'\n'libvirt$'\n'* ]] || ! is_wanted libvirt || prepare_download libvirt
-    { ! is_wanted exporter && ! is_wanted asan; } || prepare_download prometheus/usr
+    { ! is_wanted exporter && ! is_wanted asan-exporter; } || prepare_download prometheus/usr
 ); then
     echo "0 passed, 1 failed, 0 skipped"
     exit 1

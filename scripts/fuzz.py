@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent import futures
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -55,8 +56,8 @@ def main():
         programs = [programs[names.index(options.name)]]
 
     suite = ElementTree.Element("testsuite", name="fuzz")
-    status = 0
-    for program in programs:
+
+    def run(program):
         began = time.monotonic()
         why = fuzz(program, build, options.seconds)
         print(f"{program.name}: {why or 'found nothing'}", flush=True)
@@ -65,7 +66,10 @@ def main():
         )
         if why:
             ElementTree.SubElement(case, "failure", message=why)
-            status = 1
+        return bool(why)
+
+    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # each is a process of its own
+        status = int(any(list(pool.map(run, programs))))
     if options.junitxml:
         ElementTree.ElementTree(suite).write(options.junitxml, encoding="utf-8")
     return status
