@@ -94,8 +94,10 @@ static void damage(Input *input, int state_fd)
 {
     ErrorText error;
     State state;
+    size_t n_eventfds; /* as they are laid out, whatever the header says later */
 
     RULE(state_open(&state, state_fd, &error) == 0);
+    n_eventfds = (size_t)N_CLIENTS * state.header->max_vectors;
     while (input->n > 0) {
         struct Part {
             void *start;
@@ -105,7 +107,7 @@ static void damage(Input *input, int state_fd)
             {state.clients, N_CLIENTS * sizeof(*state.clients)},
             {state.listeners, N_LISTENERS * sizeof(*state.listeners)},
             {state.batch, offsetof(StateBatch, messages)},
-            {state.eventfds, (size_t)N_CLIENTS * state.header->max_vectors * sizeof(int32_t)},
+            {state.eventfds, n_eventfds * sizeof(int32_t)},
             {state.views, VIEW_TILE_CLIENTS * sizeof(ViewWord)},
         };
         uint32_t which = input_choose(input, sizeof(parts) / sizeof(parts[0]));
