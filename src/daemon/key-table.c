@@ -77,11 +77,13 @@ static bool store_group(const Key *key, void *settings, const char *text, ErrorT
     return value_group(text, field(key, settings), why);
 }
 
-/* Several names with spaces or commas between them. */
+/* Several names with spaces or commas between them, and one at least: a list that is empty by
+ * mistake would let everybody in. */
 static bool store_list(const Key *key, void *settings, const char *text, ErrorText *why,
                        bool (*find)(const char *, unsigned *, ErrorText *))
 {
     char words[1024], *rest = NULL;
+    bool is_empty = true;
 
     if (strlen(text) >= sizeof(words))
         return wrong(why, "more than %zu bytes", sizeof(words) - 1);
@@ -94,8 +96,9 @@ static bool store_list(const Key *key, void *settings, const char *text, ErrorTe
             return wrong(why, "%.64s: %.128s", word, reason.text);
         if (!policy_add(field(key, settings), id))
             return wrong(why, "too many (%d are possible)", POLICY_MAX);
+        is_empty = false;
     }
-    return true;
+    return !is_empty || wrong(why, "names nobody");
 }
 
 static bool store_users(const Key *key, void *settings, const char *text, ErrorText *why)

@@ -134,6 +134,7 @@ WRONG = [
      "4: allow-user '0 no-such': no-such: no such user"),
     ("[region]\n[listener a]\nsocket=/a\nallow-group=no-such",
      "4: allow-group 'no-such': no-such: no such group"),
+    ("[region]\n[listener a]\nsocket=/a\nallow-user=,", "4: allow-user ',': names nobody"),
     ("[region]\n[listener a]\nsocket=/a\nread-only-user=" + "1 " * 65, "too many (64 are possible)"),
     ("[region]\n[listener a]\nsocket=/a\nread-only=1", "4: read-only '1': neither yes nor no"),
     ("[region]\n[listener a]\nsocket=/a\nobservers=x", "4: observers 'x': neither yes nor no"),

@@ -71,6 +71,8 @@ int keys_store(const Key *key, void *settings, const json_t *value, ErrorText *e
                          keys_type(key));
     if (key->type != KEY_LIST)
         return store_scalar(key, settings, value, error);
+    if (json_array_size(value) == 0) /* which would let everybody in */
+        return error_set(error, -EINVAL, "argument '%s' names nobody", key->name);
     for (size_t i = 0; r == 0 && i < json_array_size(value); i++)
         r = store_scalar(key, settings, json_array_get(value, i), error);
     return r;
