@@ -254,9 +254,7 @@ static void check_memories(Config *config)
         for (unsigned j = 0; j < i; j++) {
             const RegionSettings *a = &config->regions[j], *b = &config->regions[i];
 
-            if (a->config.memory == IVSHMEM_SERVER_MEMORY_POSIX &&
-                b->config.memory == IVSHMEM_SERVER_MEMORY_POSIX &&
-                strcmp(a->memory_path, b->memory_path) == 0)
+            if (region_settings_share_memory(a, b))
                 problems_add(&config->problems, "%s: shm-name %s is that of region %s, too",
                              b->file, b->memory_path, a->name);
         }

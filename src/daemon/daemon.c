@@ -104,13 +104,23 @@ static void tell_status(const Daemon *daemon)
     notify_tell("STATUS=Serving %u region%s", daemon->n_regions, daemon->n_regions == 1 ? "" : "s");
 }
 
+/* A POSIX object is one region's, whoever made that. */
+static int check_memory(const Daemon *daemon, const RegionSettings *settings, ErrorText *error)
+{
+    for (const DaemonRegion *region = daemon->regions; region; region = region->next)
+        if (region_settings_share_memory(&region->settings, settings))
+            return error_set(error, -EEXIST, "shm-name %s is that of region %s",
+                             settings->memory_path, region->settings.name);
+    return 0;
+}
+
 int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
                       ErrorText *error)
 {
     DaemonRegion **end = &daemon->regions;
-    int r = daemon_region_open(daemon, settings, out, error);
+    int r = check_memory(daemon, settings, error);
 
-    if (r < 0)
+    if (r < 0 || (r = daemon_region_open(daemon, settings, out, error)) < 0)
         return r;
     while (*end)
         end = &(*end)->next;

@@ -144,7 +144,11 @@ static bool choose_memory(RegionSettings *settings, IvshmemServerMemory memory, 
 
 static bool store_posix(const Key *key, void *settings, const char *text, ErrorText *why)
 {
+    const char *name = text + strspn(text, "/");
+
     (void)key;
+    if (*text && (!*name || strchr(name, '/')))
+        return wrong(why, "not the name of a shared memory object");
     return choose_memory(settings, IVSHMEM_SERVER_MEMORY_POSIX, text, why);
 }
 

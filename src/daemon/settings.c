@@ -47,6 +47,18 @@ void region_settings_move(RegionSettings *to, RegionSettings *from)
     region_settings_link(to);
 }
 
+static const char *object_of(const RegionSettings *settings)
+{
+    return settings->memory_path + strspn(settings->memory_path, "/");
+}
+
+bool region_settings_share_memory(const RegionSettings *a, const RegionSettings *b)
+{
+    return a->config.memory == IVSHMEM_SERVER_MEMORY_POSIX &&
+           b->config.memory == IVSHMEM_SERVER_MEMORY_POSIX &&
+           strcmp(object_of(a), object_of(b)) == 0;
+}
+
 void listener_settings_link(ListenerSettings *settings)
 {
     settings->config.name = settings->name;

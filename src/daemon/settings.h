@@ -53,5 +53,8 @@ void region_settings_move(RegionSettings *to, RegionSettings *from);
 void region_settings_link(RegionSettings *settings);
 void listener_settings_link(ListenerSettings *settings);
 
+/** Whether both share one POSIX object, however many slashes its name begins with. */
+bool region_settings_share_memory(const RegionSettings *a, const RegionSettings *b);
+
 /** Whether the library's own first listener can be this one: it has nothing special. */
 bool listener_settings_are_plain(const ListenerSettings *settings);

@@ -62,6 +62,19 @@ def test_kinds_of_memory(control, kind):
     control.ask("region-remove", region="new")
 
 
+def test_an_object_is_one_regions(control, configured):
+    """However it is written, and whoever makes the second one."""
+    name = f"ivshmem-test-{os.getpid()}"
+    control.ask("region-add", region="one", size=64 << 10, **{"shm-name": name})
+    with pytest.raises(CommandError, match=f"shm-name /{name} is that of region one"):
+        control.ask("region-add", region="two", size=64 << 10, **{"shm-name": f"/{name}"})
+    configured.write("three", f"[region]\nsize=64K\nshm-name=/{name}")
+    assert control.ask("reload") == {
+        "done": [], "left": [f"region three: shm-name /{name} is that of region one"]}
+    control.ask("region-remove", region="one")
+    assert control.ask("reload") == {"done": ["region three: made"], "left": []}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_sockets_can_have_owners_while_it_runs(control, place):
     control.ask("listener-add", region="web", name="l", socket=f"{place.folder}/l", owner=12345,

@@ -95,6 +95,8 @@ WRONG = [
     ("[region]\nno-reserve=perhaps", "2: no-reserve 'perhaps': neither yes nor no"),
     ("[region]\nhugepages=3M", "2: hugepages '3M': not a page size, such as 2M or 1G"),
     ("[region]\nshm-dir=x", "2: shm-dir 'x': not a path that begins with /"),
+    ("[region]\nshm-name=a/b", "2: shm-name 'a/b': not the name of a shared memory object"),
+    ("[region]\nshm-name=/", "2: shm-name '/': not the name of a shared memory object"),
     ("[region]\nshm-name=a\nshm-dir=/b",
      "3: shm-dir '/b': only one of shm-name, shm-dir and hugepages is possible"),
     # sections
@@ -178,7 +180,7 @@ def test_wrong_one_is_named_with_its_place(configured, place, text, why):
 def test_everything_that_is_wrong_is_said(configured):
     configured.write("a", "[region]\nsize=x\nvectors=x\n[listener l]\n")
     configured.write("b", "nonsense\n[region]\nshm-name=s\n")
-    configured.write("c", "[region]\nshm-name=s\n[listener l]\nsocket=/l")
+    configured.write("c", "[region]\nshm-name=/s\n[listener l]\nsocket=/l")
     configured.write("d", "[region]\n[listener m]\nsocket=/l")
     said = lines(configured.check("--check-config"))
     assert [line.replace(str(configured.folder), "") for line in said] == [
@@ -187,7 +189,7 @@ def test_everything_that_is_wrong_is_said(configured):
         "/a.conf:4: listener l: socket or libvirt-name is missing",
         "/b.conf:1: neither a section nor KEY = VALUE",
         "/d.conf:2: listener m: /l is the path of listener l of region c, too",
-        "/c.conf: shm-name s is that of region b, too",
+        "/c.conf: shm-name /s is that of region b, too",
     ]
 
 

@@ -32,18 +32,6 @@ static int check_path(const Daemon *daemon, const ListenerSettings *settings, Er
     return 0;
 }
 
-static int check_memory(const Daemon *daemon, const RegionSettings *settings, ErrorText *error)
-{
-    if (settings->config.memory != IVSHMEM_SERVER_MEMORY_POSIX)
-        return 0;
-    for (const DaemonRegion *region = daemon->regions; region; region = region->next)
-        if (region->settings.config.memory == IVSHMEM_SERVER_MEMORY_POSIX &&
-            strcmp(region->settings.memory_path, settings->memory_path) == 0)
-            return error_set(error, -EEXIST, "shm-name %s is that of region %s",
-                             settings->memory_path, region->settings.name);
-    return 0;
-}
-
 static int describe_region(const Daemon *daemon, RegionSettings *settings, json_t *arguments,
                            ErrorText *error)
 {
@@ -73,7 +61,6 @@ int run_region_add(Daemon *daemon, json_t *arguments, json_t **result, ErrorText
     (void)result;
     region_settings_init(&settings);
     if ((r = describe_region(daemon, &settings, arguments, error)) < 0 ||
-        (r = check_memory(daemon, &settings, error)) < 0 ||
         (r = check_path(daemon, &settings.listeners[0], error)) < 0 ||
         (r = share_one(daemon, &settings, error)) < 0)
         return r;
