@@ -127,6 +127,14 @@ static int open_control(Daemon *daemon, const Options *options, ErrorText *error
     return options->control ? control_open(&daemon->control, daemon, &spec, error) : 0;
 }
 
+/* Of one among many, an error says which it is. */
+static int name_region(const char *name, int r, ErrorText *error)
+{
+    const ErrorText why = *error;
+
+    return error_set(error, r, "region %s: %s", name, why.text);
+}
+
 static int open_regions(Daemon *daemon, Config *config, ErrorText *error)
 {
     int r = share_all(daemon, config->regions, config->n_regions, error);
@@ -135,6 +143,8 @@ static int open_regions(Daemon *daemon, Config *config, ErrorText *error)
         DaemonRegion *region;
 
         r = daemon_add_region(daemon, &config->regions[i], &region, error);
+        if (r < 0 && daemon->shows_names)
+            return name_region(config->regions[i].name, r, error);
     }
     return r;
 }

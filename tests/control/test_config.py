@@ -244,6 +244,13 @@ def test_regions_that_need_more_descriptors_than_there_are(configured, place):
     assert not (place.folder / "a.observers").exists()
 
 
+def test_start_that_fails_names_the_region(configured):
+    configured.write("a", "[region]\nsize=64K").write(
+        "b", "[region]\nsize=64K\n[listener l]\nsocket={folder}/none/l")
+    with pytest.raises(AssertionError, match="ivshmem-server: region b: cannot listen at .*/none/l: "):
+        configured.start()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_libvirt_finds_its_socket_at_both_paths(configured, stack):
     name = f"test-{os.getpid()}"
