@@ -84,6 +84,7 @@ static void begin_listener(Reading *reading, const char *name)
         return;
     }
     strcpy(listener->name, name);
+    listener->config.observers = strcmp(name, CONFIG_OBSERVERS) == 0;
     listener->line = reading->line;
     reading->table = &listener_keys;
     reading->section = listener;

@@ -15,6 +15,8 @@
 #define SUFFIX     ".conf"
 #define PLACE_SIZE (PATH_MAX + 128)
 
+#define OBSERVER_ID 65535 /* as in the library: a region with observers has no such peer */
+
 /* Where a listener stands, for a problem. The one for observers may stand in no line. */
 static const char *name_place(const ListenerSettings *listener, const char *where,
                               char place[static PLACE_SIZE])
@@ -92,8 +94,15 @@ static void add_observers(RegionSettings *settings, const ConfigContext *context
         problems_add(problems, "%s: no room for the observers' listener", where);
         return;
     }
-    strcpy(observers->name, CONFIG_OBSERVERS);
-    observers->config.observers = true;
+    if (!*observers->name) {
+        strcpy(observers->name, CONFIG_OBSERVERS);
+        observers->config.observers = true;
+    }
+    if (!observers->config.observers)
+        problems_add(problems,
+                     "%s:%u: listener " CONFIG_OBSERVERS
+                     ": only observers = yes is possible for this name",
+                     where, observers->line);
     if (*observers->path || *observers->libvirt_name || observers->is_wrong)
         return;
     n = snprintf(observers->path, sizeof(observers->path), "%s/%s." CONFIG_OBSERVERS,
@@ -119,6 +128,9 @@ void config_finish_region(RegionSettings *settings, const ConfigContext *context
 
         (void)name_place(listener, where, place);
         config_finish_listener(listener, settings, context, place, problems);
+        if (listener->config.reserved_id == OBSERVER_ID && settings->config.n_ids > OBSERVER_ID)
+            problems_add(problems, "%s: reserved-id %d is what observers are told as their own",
+                         place, OBSERVER_ID);
         for (unsigned j = 0; j < i; j++)
             if (listener->config.reserved_id >= 0 &&
                 listener->config.reserved_id == settings->listeners[j].config.reserved_id)
