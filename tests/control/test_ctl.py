@@ -105,6 +105,8 @@ WRONG = [
     (("region-add", "x", "size=1M", "size=1M"), "the argument 'size' comes a second time"),
     (("region-add", "x", "size=big"), "argument 'size' 'big': not a size"),
     (("region-add", "x", "vectors=two"), "'two' is not a value of the argument 'vectors': integer"),
+    (("region-add", "x", "vectors=99999999999999999999"),
+     "'99999999999999999999' is not a value of the argument 'vectors': integer"),
     (("region-add", "x", "no-reserve=1"), "'1' is not a value of the argument 'no-reserve': yes or no"),
     (("region-add", "x", "nope=1"), "region-add has no argument 'nope'"),
     (("listener-add", "web"), "listener-add needs REGION NAME"),

@@ -36,9 +36,11 @@ static const json_t *find_argument(const json_t *commands, const char *command, 
 static json_t *parse_integer(const char *text)
 {
     char *end;
-    long long number = strtoll(text, &end, 10);
+    long long number;
 
-    return *text && !*end ? json_integer(number) : NULL;
+    errno = 0;
+    number = strtoll(text, &end, 10);
+    return *text && !*end && errno == 0 ? json_integer(number) : NULL;
 }
 
 static json_t *parse_boolean(const char *text)
