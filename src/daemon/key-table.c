@@ -111,13 +111,27 @@ static bool store_groups(const Key *key, void *settings, const char *text, Error
     return store_list(key, settings, text, why, value_group);
 }
 
+/* Copies a path without what changes nothing, "//" and "/./": two of one socket are equal then. */
+static void simplify(char *out, const char *path)
+{
+    while (*path) {
+        if (path[0] == '/' && path[1] == '/')
+            path++;
+        else if (path[0] == '/' && path[1] == '.' && path[2] == '/')
+            path += 2;
+        else
+            *out++ = *path++;
+    }
+    *out = '\0';
+}
+
 static bool store_path(const Key *key, void *settings, const char *text, ErrorText *why)
 {
     if (*text != '/')
         return wrong(why, "not a path that begins with /");
     if (strlen(text) >= SETTINGS_PATH_SIZE)
         return wrong(why, "a socket's path has %zu bytes at most", SETTINGS_PATH_SIZE - 1);
-    strcpy(field(key, settings), text);
+    simplify(field(key, settings), text);
     return true;
 }
 

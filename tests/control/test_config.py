@@ -164,6 +164,8 @@ WRONG = [
      "4: backlog '65536': not a number from 1 to 65535"),
     ("[region]\n[listener a]\nsocket=/a\n[listener b]\nsocket=/a",
      "4: listener b: /a is the path of listener a of region web, too"),
+    ("[region]\n[listener a]\nsocket=/a/b\n[listener b]\nsocket=//a/././/b",
+     "4: listener b: /a/b is the path of listener a of region web, too"),
     ("[region]\n[listener a]\nsocket={folder}/control",
      "2: listener a: {folder}/control is the control socket's path"),
 ]
