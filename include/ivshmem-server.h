@@ -323,7 +323,8 @@ IVSHMEM_API void ivshmem_server_listener_config_init(IvshmemServerListenerConfig
  * Opens a further listener of a started server.
  *
  * @return its index, or a negative errno as of ivshmem_server_start(); -EBUSY: the ID cannot be
- *         reserved, because it is in use or a connected client has seen it leave
+ *         reserved, because it is in use or a connected client has seen it leave; -ENOSPC: there
+ *         are as many listeners, or clients and reserved identities, as there can be
  */
 IVSHMEM_API int ivshmem_server_listener_add(IvshmemServer *server,
                                             const IvshmemServerListenerConfig *config);

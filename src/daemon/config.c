@@ -115,6 +115,7 @@ static void add_observers(RegionSettings *settings, const ConfigContext *context
 void config_finish_region(RegionSettings *settings, const ConfigContext *context, const char *where,
                           Problems *problems)
 {
+    unsigned n_reserved = 0;
     char place[PLACE_SIZE];
 
     settings->config.memory_uid = context->run_uid;
@@ -131,12 +132,17 @@ void config_finish_region(RegionSettings *settings, const ConfigContext *context
         if (listener->config.reserved_id == OBSERVER_ID && settings->config.n_ids > OBSERVER_ID)
             problems_add(problems, "%s: reserved-id %d is what observers are told as their own",
                          place, OBSERVER_ID);
+        n_reserved += listener->config.reserved_id >= 0;
         for (unsigned j = 0; j < i; j++)
             if (listener->config.reserved_id >= 0 &&
                 listener->config.reserved_id == settings->listeners[j].config.reserved_id)
                 problems_add(problems, "%s: reserved-id %lld is that of listener %s", place,
                              (long long)listener->config.reserved_id, settings->listeners[j].name);
     }
+    if (settings->config.max_clients && n_reserved > settings->config.max_clients)
+        problems_add(problems,
+                     "%s: max-clients %u are fewer than the %u listeners with reserved-id", where,
+                     settings->config.max_clients, n_reserved);
     region_settings_link(settings);
 }
 

@@ -249,7 +249,7 @@ int client_reserve(ServerCore *core, Listener *listener, uint32_t id)
     int r;
 
     if (slot == STATE_NO_SLOT)
-        return -EMFILE;
+        return -ENOSPC;
     r = identity_make(core, slot, listener->n_vectors);
     if (r < 0) {
         state_drop_slot(&core->state, slot);

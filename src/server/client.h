@@ -26,8 +26,8 @@ int client_open(struct ServerCore *core, struct Listener *listener, int sock,
  *  `why` is for the log; NULL if it hung up. */
 void client_close(struct ServerCore *core, uint32_t slot, const char *why);
 
-/** Makes the listener's reserved identity. @return 0 or a negative errno: -EMFILE, -ENFILE, -ENOMEM
- */
+/** Makes the listener's reserved identity. @return 0 or a negative errno: -EMFILE, -ENFILE,
+ * -ENOMEM; -ENOSPC: there are as many clients and reserved identities as there can be */
 int client_reserve(struct ServerCore *core, struct Listener *listener, uint32_t id);
 
 /** The reserved identity departs. Nobody is connected to it. */

@@ -122,6 +122,22 @@ static void fill_in(Listener *listener, const ServerCore *core,
     (void)snprintf(listener->name, sizeof(listener->name), "%s", config->name ? config->name : "");
 }
 
+static int reserve(ServerCore *core, Listener *listener, const IvshmemServerListenerConfig *config)
+{
+    int r = client_reserve(core, listener, (uint32_t)config->reserved_id);
+
+    if (r == -ENOSPC)
+        return core_fail(core->server, r,
+                         "listener %s: no room for ID %lld: clients and reserved identities are %u "
+                         "at most together (see max-clients and ulimit -n)",
+                         config->unix_sock_path, (long long)config->reserved_id,
+                         core->state.header->max_clients);
+    if (r < 0)
+        return core_fail(core->server, r, "listener %s: cannot reserve ID %lld: %s",
+                         config->unix_sock_path, (long long)config->reserved_id, strerror(-r));
+    return 0;
+}
+
 int listener_add(ServerCore *core, const IvshmemServerListenerConfig *config, ListenSocket *socket)
 {
     Listener *listener = find_place(&core->state);
@@ -136,10 +152,8 @@ int listener_add(ServerCore *core, const IvshmemServerListenerConfig *config, Li
     fill_in(listener, core, config);
     if ((r = open_socket(core, listener, config, socket)) == 0 && (r = check(core, config)) == 0 &&
         (r = config->observers ? keep_observer_id(core) : 0) == 0 &&
-        (r = watch(core, listener)) == 0 && config->reserved_id >= 0 &&
-        (r = client_reserve(core, listener, (uint32_t)config->reserved_id)) < 0)
-        (void)core_fail(core->server, r, "cannot reserve ID %lld: %s",
-                        (long long)config->reserved_id, strerror(-r));
+        (r = watch(core, listener)) == 0 && config->reserved_id >= 0)
+        r = reserve(core, listener, config);
     if (r < 0) {
         close_socket(core, listener);
         return r;

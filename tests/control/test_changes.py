@@ -75,6 +75,16 @@ def test_an_object_is_one_regions(control, configured):
     assert control.ask("reload") == {"done": ["region three: made"], "left": []}
 
 
+def test_identities_are_as_many_as_clients(control, place):
+    control.ask("region-add", region="new", size=64 << 10, **{"max-clients": 1})
+    listener = {"region": "new", "socket": f"{place.folder}/one", "reserved-id": 1}
+    control.ask("listener-add", name="one", **listener)
+    listener |= {"socket": f"{place.folder}/two", "reserved-id": 2}
+    with pytest.raises(CommandError, match="/two: no room for ID 2: .* are 1 at most together"):
+        control.ask("listener-add", name="two", **listener)
+    assert not (place.folder / "two").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_sockets_can_have_owners_while_it_runs(control, place):
     control.ask("listener-add", region="web", name="l", socket=f"{place.folder}/l", owner=12345,

@@ -154,6 +154,9 @@ WRONG = [
      "2: listener a: only one of observers and reserved-id is possible"),
     ("[region]\n[listener a]\nsocket=/a\nreserved-id=1\n[listener b]\nsocket=/b\nreserved-id=1",
      "5: listener b: reserved-id 1 is that of listener a"),
+    ("[region]\nmax-clients=1\n[listener a]\nsocket=/a\nreserved-id=1\n"
+     "[listener b]\nsocket=/b\nreserved-id=2",
+     " max-clients 1 are fewer than the 2 listeners with reserved-id"),
     ("[region]\n[listener a]\nsocket=/a\nvectors=2",
      "2: listener a: vectors 2 are more than the region's 1"),
     ("[region]\n[listener a]\nsocket=/a\nmax-clients=0",
