@@ -10,8 +10,10 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#define SOCKET "/run/systemd/journal/socket"
+
 /* The service manager says which file the journal reads: standard error may have been redirected.
- */
+ * libsystemd drops what it cannot send, as in a root folder or a container of our own. */
 static bool leads_to_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
@@ -19,7 +21,8 @@ static bool leads_to_journal(void)
     struct stat found;
 
     return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-           fstat(STDERR_FILENO, &found) == 0 && found.st_dev == device && found.st_ino == inode;
+           fstat(STDERR_FILENO, &found) == 0 && found.st_dev == device && found.st_ino == inode &&
+           access(SOCKET, W_OK) == 0;
 }
 
 /* The first line opens libsystemd's socket, which a confined process could not. seccomp: sendmsg */

@@ -86,3 +86,20 @@ def test_journal_has_fields(configured):
     assert first["SYSLOG_IDENTIFIER"] == "ivshmem-server" and first["PRIORITY"] == "6"
     assert refused["MESSAGE"].startswith("client refused (") and refused["PRIORITY"] == "4"
     assert refused["IVSHMEM_REGION"] == "web" and str(os.getuid()) in refused["MESSAGE"]
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs a mount namespace")
+def test_without_the_journal_there_is_standard_error(configured, tmp_path):
+    """JOURNAL_STREAM is inherited by what has a root folder or a container of its own."""
+    configured.write("web", "[region]\nsize=x")
+    with (tmp_path / "error").open("w+") as error:
+        found = os.fstat(error.fileno())
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh",
+             server_program(), "--check-config", f"--config={configured.folder}"],
+            env={**os.environ, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"},
+            stderr=error, timeout=20, check=False)
+        error.seek(0)
+        said = error.read()
+    assert done.returncode == 1
+    assert "web.conf:2: size 'x'" in said
