@@ -94,8 +94,14 @@ bool settings_json_read_bytes(const json_t *value, char *out, size_t size)
     size_t n = 0;
 
     for (; text && *text && n + 1 < size; text++) {
-        out[n++] = (char)(*text < 0x80 ? *text : (*text & 3) << 6 | (text[1] & 0x3f));
-        text += *text >= 0x80;
+        if (*text < 0x80) {
+            out[n++] = (char)*text;
+        } else if ((*text & 0xfc) == 0xc0) { /* U+0080 to U+00FF: two bytes */
+            out[n++] = (char)((*text & 3) << 6 | (text[1] & 0x3f));
+            text++;
+        } else {
+            break;
+        }
     }
     out[n] = '\0';
     return text && !*text;

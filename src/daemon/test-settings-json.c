@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/settings-json.h"
+
+#include "util/testing.h"
+
+#include <string.h>
+
+#define SIZE 8
+
+static void test_bytes_come_back(void **state)
+{
+    const char *const texts[] = {"", "/a", "\xff\x80\x7f", "1234567"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        json_t *value = settings_json_of_bytes(texts[i]);
+        char out[SIZE];
+
+        assert_true(settings_json_read_bytes(value, out, SIZE));
+        assert_string_equal(out, texts[i]);
+        json_decref(value);
+    }
+}
+
+/* Too long, no byte's character (of three bytes, at the end), and no text. */
+static void test_what_is_no_bytes_is_refused(void **state)
+{
+    json_t *const values[] = {json_string("12345678"), json_string("a\u20ac"),
+                              json_string("\u0100"), json_integer(1), NULL};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        char out[SIZE];
+
+        assert_false(settings_json_read_bytes(values[i], out, SIZE));
+        json_decref(values[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bytes_come_back),
+        cmocka_unit_test(test_what_is_no_bytes_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
