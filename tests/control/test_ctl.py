@@ -91,6 +91,15 @@ def test_ring_is_done_as_an_observer(ctl, configured):
     assert configured.peer("a", 2).id == 1  # the observers have used none up
 
 
+def test_ring_of_a_server_that_has_relative_paths(configured):
+    control = configured.control
+    configured.control = os.path.relpath(control)
+    configured.write("web", "[region]\n[listener a]\nsocket={folder}/a").start()
+    peer = configured.peer("a")
+    subprocess.run([CTL, "-c", control, "ring", "web", str(peer.id)], cwd="/", timeout=20, check=True)
+    assert peer.wait(0) == 1
+
+
 WRONG = [
     ((), "no command (see --help)"),
     (("nope",), "unknown command 'nope' (see --help)"),

@@ -5,6 +5,7 @@
 #include "tools/ctl/ctl.h"
 #include "util/size.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,10 +61,24 @@ static int ring_through(const char *path, const CtlOptions *options)
     return status;
 }
 
+/* A path that is relative is so to the server's folder, not to ours: such sockets lie beside the
+ * control socket. Written to `out` if it differs. */
+static const char *reach(const char *path, const char *control, char out[static PATH_MAX])
+{
+    const char *slash = strrchr(control, '/'), *base = strrchr(path, '/');
+
+    if (*path == '/')
+        return path;
+    (void)snprintf(out, PATH_MAX, "%.*s%s", slash ? (int)(slash + 1 - control) : 0, control,
+                   base ? base + 1 : path);
+    return out;
+}
+
 int run_ring(Qmp *qmp, const CtlOptions *options)
 {
     json_t *listeners;
     const char *path;
+    char beside[PATH_MAX];
     int status;
 
     if (options->n_words < 2 || options->n_words > 3)
@@ -72,7 +87,7 @@ int run_ring(Qmp *qmp, const CtlOptions *options)
     if (!listeners)
         return EXIT_FAILURE;
     path = find_observers(listeners);
-    status = path ? ring_through(path, options)
+    status = path ? ring_through(reach(path, options->control, beside), options)
                   : ctl_error("region %s has no listener for observers", options->words[0]);
     json_decref(listeners);
     return status;
