@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 import tool
-from serve import build_folder, eventually
+from serve import TREE, build_folder, eventually
 
 CTL = os.environ.get("IVSHMEM_CTL", str(build_folder() / "ivshmem-ctl"))
 
@@ -89,6 +89,30 @@ def test_ring_is_done_as_an_observer(ctl, configured):
     assert "is not a vector of peer 0: 0 to 1, or all" in ctl("ring", "web", 0, 2, status=1)
     assert "is not an ID" in ctl("ring", "web", "x", status=1)
     assert configured.peer("a", 2).id == 1  # the observers have used none up
+
+
+COMPLETE = '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ivshmem_ctl; ' \
+           'echo "${COMPREPLY[*]}"'
+
+
+@pytest.mark.parametrize("option", [["-c"], ["--control", "="]], ids=["word", "equals"])
+def test_names_are_completed(ctl, configured, option):
+    peer = configured.peer("a", 2)
+
+    def complete(*words):
+        path = f"{os.path.dirname(CTL)}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-c", COMPLETE, "bash", TREE / "dist/completion/ivshmem-ctl", "ivshmem-ctl",
+             *option, configured.control, *words],
+            env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=20, check=True)
+        return done.stdout.split()
+
+    ctl("status")
+    assert complete("listeners", "") == ["web"]
+    assert complete("listener-remove", "web", "") == ["a", "observers"]
+    assert complete("listener-remove", "web", "a", "") == ["force=yes"]
+    assert complete("ring", "web", "") == [str(peer.id)]
+    assert complete("client-disconnect", "web", "") == [str(peer.id)]
 
 
 def test_ring_of_a_server_that_has_relative_paths(configured):
