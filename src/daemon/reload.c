@@ -143,7 +143,7 @@ static const ListenerSettings *find_listener(const RegionSettings *wanted, const
     return NULL;
 }
 
-static void change_listeners(const Work *work, DaemonRegion *region, const RegionSettings *wanted)
+static void remove_listeners(const Work *work, DaemonRegion *region, const RegionSettings *wanted)
 {
     char name[SETTINGS_NAME_SIZE];
 
@@ -155,6 +155,10 @@ static void change_listeners(const Work *work, DaemonRegion *region, const Regio
             try_remove_listener(work, region, i, name))
             done(work, "region %s: listener %s: removed", region->settings.name, name);
     }
+}
+
+static void change_listeners(const Work *work, DaemonRegion *region, const RegionSettings *wanted)
+{
     for (unsigned i = 0; i < wanted->n_listeners; i++) {
         const ListenerSettings *settings = &wanted->listeners[i];
         int index = daemon_region_find_listener(region, settings->name);
@@ -207,18 +211,37 @@ static void add_region(const Work *work, RegionSettings *wanted)
         done(work, "region %s: made", name);
 }
 
+/* A file says nothing of a region that a command has made. */
+static bool is_of_command(const DaemonRegion *region, const RegionSettings *wanted)
+{
+    return !*region->settings.file && *wanted->file;
+}
+
+/* What goes does so first: its paths may be those of something new. */
+static void remove_all(const Work *work, const Config *config)
+{
+    remove_regions(work, config);
+    for (unsigned i = 0; i < config->n_regions; i++) {
+        const RegionSettings *wanted = &config->regions[i];
+        DaemonRegion *region = daemon_find_region(work->daemon, wanted->name);
+
+        if (region && !is_of_command(region, wanted))
+            remove_listeners(work, region, wanted);
+    }
+}
+
 static void apply(const Work *work, Config *config)
 {
     int r;
 
-    remove_regions(work, config);
+    remove_all(work, config);
     for (unsigned i = 0; i < config->n_regions; i++) {
         RegionSettings *wanted = &config->regions[i];
         DaemonRegion *region = daemon_find_region(work->daemon, wanted->name);
 
         if (!region) {
             add_region(work, wanted);
-        } else if (!*region->settings.file && *wanted->file) {
+        } else if (is_of_command(region, wanted)) {
             left(work, "region %s: a command has made one of this name", wanted->name);
         } else {
             compare_region(work, region, wanted);

@@ -269,6 +269,19 @@ def test_reload_replaces_a_listener_without_clients(control, configured):
     configured.peer("b", 1)
 
 
+def test_reload_moves_a_path_to_another_region(control, configured):
+    """To one that comes before it, and to one that is new."""
+    configured.write("db", "[region]")
+    control.ask("reload")
+    configured.write("db", "[region]\n[listener a]\nsocket={folder}/a").write("web", "[region]\nvectors=2")
+    assert control.ask("reload") == {
+        "done": ["region web: listener a: removed", "region db: listener a: made"], "left": []}
+    configured.write("db", "[region]").write("a", "[region]\n[listener a]\nsocket={folder}/a")
+    assert control.ask("reload") == {
+        "done": ["region db: listener a: removed", "region a: made"], "left": []}
+    configured.peer("a")
+
+
 def test_clients_are_told_of_changes_at_once(configured):
     """When nothing else happens that would wake the server."""
     configured.write("web", "[region]\n[listener a]\nsocket={folder}/a").start()

@@ -74,7 +74,7 @@ def test_changes(ctl, configured, place):
     ctl("region-remove", "new", "force=yes")
     configured.write("db", "[region]").write("web", "[region]\nvectors=3")
     assert ctl("reload").splitlines() == [
-        "done: region db: made", "done: region web: listener a: removed",
+        "done: region web: listener a: removed", "done: region db: made",
         "left: region web: vectors cannot change while the region is there"]
     ctl("quit")
 
