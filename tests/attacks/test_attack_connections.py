@@ -182,7 +182,7 @@ def flood(channel, path):
 def test_flood_from_another_user(scene, uid, seconds, limits):
     """Others still get in, and soon, also where the rate is limited: the users take turns."""
     scene = scene(more=limits)
-    scene.server.expected += ["max_accepts_per_s", "max_clients_per_uid"]
+    scene.server.expected += ["max_accepts_per_s", "max_clients_per_uid", "IDs are used up"]
     attacker = scene.actor(flood, uid=uid)
     until = time.monotonic() + seconds
     n = 0

@@ -11,6 +11,7 @@ Which one is given by the environment, so that the same tests run against any:
 """
 
 import contextlib
+import functools
 import os
 import pathlib
 import re
@@ -56,6 +57,12 @@ def offers(option):
     done = subprocess.run([server_program(), "-h"], capture_output=True, text=True, timeout=TIMEOUT,
                           check=False)
     return re.search(rf"{option}\b", done.stdout + done.stderr) is not None
+
+
+@functools.cache
+def has_keeper(program):
+    """Whether a server is two processes, unless it is told not to be."""
+    return b"no-keeper" in pathlib.Path(program).read_bytes()
 
 
 def children(pid):
@@ -147,6 +154,7 @@ class Server:
             # Somebody else may listen at the path: a manager that holds its socket.
             eventually(lambda: self.process.poll() is not None or self._states() == {"S"},
                        what="the server idle")
+            eventually(lambda: self.process.poll() is not None or self._has_worker(), what="its worker")
             if self.process.poll() is not None:
                 self.process = None
                 raise AssertionError(f"{self.program} does not serve:\n{self.log()}")
@@ -243,6 +251,17 @@ class Server:
     def _signal_all(self, number):
         for pid in self.pids():
             os.kill(pid, number)
+
+    def _has_worker(self):
+        """Whether the process that serves has come up, and opened all that it keeps open. Other servers
+        are one process."""
+        if "--no-keeper" in self.arguments or not has_keeper(self.program):
+            return True
+        with contextlib.suppress(FileNotFoundError):  # it opens and closes meanwhile
+            links = [os.readlink(f"/proc/{self.process.pid}/fd/{fd}")
+                     for fd in os.listdir(f"/proc/{self.process.pid}/fd")]
+            return bool(children(self.process.pid)) and any("timerfd" in link for link in links)
+        return False
 
     def _states(self):
         return {state(pid) for pid in self.pids()}
