@@ -8,7 +8,7 @@ import socket
 
 import pytest
 from actor import Actor
-from serve import eventually, is_sanitized
+from serve import children, eventually, is_sanitized, state
 
 SECCOMP = "0" if is_sanitized() else "2"
 NO_CAPABILITIES = "0000000000000000"
@@ -80,9 +80,10 @@ EXPECTED = {
 
 
 def serving(pid):
-    """The descriptors of a daemon, once its worker has its loop."""
+    """The descriptors of a daemon, once its worker has its loop and the server's, and is idle."""
+    eventually(lambda: children(pid) and state(children(pid)[0]) == "S", what="an idle worker")
     names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-    return names if any("timerfd" in name for name in names) else None
+    return names if children(pid) and sum("eventpoll" in name for name in names) == 2 else None
 
 
 def test_only_the_descriptors_that_it_needs(place):
