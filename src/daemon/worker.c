@@ -14,6 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define LEFT 3 /* exit status of a worker that another process has taken over from */
 
@@ -33,6 +36,36 @@ static void apply_options(Daemon *daemon, const Options *options)
     if (config.problems.n == 0)
         reload_apply(daemon, &config, &reload);
     reload_report(&reload);
+}
+
+static LoopHandler keeper;
+
+static void forget_keeper(void *owner)
+{
+    (void)owner;
+    keeper.fd = fd_close(keeper.fd);
+}
+
+static void tell_of_keeper(void *owner, uint32_t events)
+{
+    Daemon *daemon = owner;
+
+    (void)events;
+    report_error("the keeper has ended: this worker serves on, but if it is killed, every client's "
+                 "connection ends");
+    loop_retire(&daemon->loop, &keeper);
+}
+
+/* That the keeper ends is told to the worker, which goes on. A kernel that cannot say so does not.
+ * seccomp: pidfd_open */
+static void watch_keeper(Daemon *daemon)
+{
+    keeper = (LoopHandler){.fd = (int)syscall(SYS_pidfd_open, daemon->pid, 0),
+                           .ready = tell_of_keeper,
+                           .destroy = forget_keeper,
+                           .owner = daemon};
+    if (keeper.fd >= 0 && loop_add(&daemon->loop, &keeper, EPOLLIN) < 0)
+        forget_keeper(NULL);
 }
 
 /* Goes on as the manifest says. */
@@ -100,6 +133,7 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
         report_error("%s", error.text);
         return KEEPER_TRY_AGAIN;
     }
+    watch_keeper(daemon);
     return serve(daemon, task);
 }
 

@@ -186,6 +186,8 @@ def test_worker_goes_on_without_its_keeper(kept, connect):
     worker = worker_of(kept)
     os.kill(kept.process.pid, signal.SIGKILL)
     kept.process.wait(10)
+    kept.expected.append("the keeper has ended")
+    eventually(lambda: "the keeper has ended: this worker serves on" in kept.errors(), what="a line of it")
     settle([peer, connect(kept).setup()])
     os.kill(worker, signal.SIGTERM)
     eventually(lambda: not kept.socket.exists(), what="the worker's end")
