@@ -4,13 +4,10 @@
 #include "daemon/memory.h"
 #include "util/bitmap.h"
 #include "util/cleanup.h"
+#include "util/open-fds.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-
-#define POLLED_MAX 256 /* at a time */
 
 typedef struct FdSet {
     uint64_t *set;
@@ -49,32 +46,6 @@ static FdSet all_numbers(void)
     return fds;
 }
 
-/* Takes out what is not open. poll() looks at many numbers at once; a listing of /proc/self/fd
- * takes a hundred times as long where there are thousands, and newcomers wait for it. seccomp: poll
- * ppoll prlimit64 getrlimit */
-static int keep_open(FdSet *fds)
-{
-    struct pollfd polled[POLLED_MAX];
-    struct rlimit limit;
-    nfds_t most = POLLED_MAX;
-    uint32_t fd = bitmap_next(fds->set, fds->n, 0);
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < most)
-        most = limit.rlim_cur; /* poll() takes no more */
-    while (fd < fds->n) {
-        nfds_t n = 0;
-
-        for (; n < most && fd < fds->n; fd = bitmap_next(fds->set, fds->n, fd + 1))
-            polled[n++] = (struct pollfd){.fd = (int)fd};
-        if (poll(polled, n, 0) < 0)
-            return -errno;
-        while (n-- > 0)
-            if (polled[n].revents & POLLNVAL)
-                leave_out(fds, polled[n].fd);
-    }
-    return 0;
-}
-
 static int cannot_list(ErrorText *error)
 {
     return error_set(error, -ENOMEM, "cannot list the open descriptors: %s", strerror(errno));
@@ -85,7 +56,7 @@ int recovery_prepare(Recovery *recovery, const Passed *passed, ErrorText *error)
     FdSet fds = all_numbers();
 
     *recovery = (Recovery){fds.set, fds.n};
-    if (!fds.set || keep_open(&fds) < 0)
+    if (!fds.set || open_fds_keep(fds.set, fds.n) < 0)
         return cannot_list(error);
     for (unsigned i = 0; i < passed->n_parcels; i++)
         leave_out(&fds, passed->parcels[i].fd);
@@ -117,7 +88,7 @@ int recovery_sort_out(const Recovery *recovery, const Daemon *daemon, ErrorText 
     daemon_each_own_fd(daemon, leave_out, &fds);
     BITMAP_FOREACH(fd, recovery->base, recovery->n)
         leave_out(&fds, (int)fd);
-    if (keep_open(&fds) < 0) {
+    if (open_fds_keep(fds.set, fds.n) < 0) {
         free(fds.set);
         return cannot_list(error);
     }

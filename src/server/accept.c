@@ -5,15 +5,15 @@
 #include "server/core.h"
 #include "server/credentials.h"
 #include "util/cleanup.h"
+#include "util/open-fds.h"
 #include "util/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/resource.h>
 
 #define FDS_KEPT_FREE 32                   /* for what the host program opens after the start */
-#define FDS_AT_ONCE   1024                 /* that one call looks at */
+#define FDS_COUNTED   65536                /* are looked at: more are not open at the start */
 #define ACCEPT_LATER  INT64_C(100000000)   /* ns, when a connection cannot even be turned away */
 #define TELL_AGAIN    INT64_C(10000000000) /* ns, between two lines on the same */
 #define NS_PER_S      INT64_C(1000000000)
@@ -29,24 +29,14 @@ static const char *const refusals[] = {
     [IVSHMEM_SERVER_REFUSED_RESERVED] = "the client that this socket is for is connected",
 };
 
-/* How many descriptors are open, of those below a limit: poll() says which are not, a thousand at a
- * call, and needs no /proc. seccomp-change: poll ppoll prlimit64 getrlimit */
+/* How many descriptors are open, of those below a limit. */
 static unsigned count_open_fds(unsigned limit)
 {
-    struct pollfd fds[FDS_AT_ONCE];
-    unsigned n = 0;
+    uint64_t fds[BITMAP_WORDS(FDS_COUNTED)] = {0};
 
-    for (unsigned from = 0; from < limit; from += FDS_AT_ONCE) {
-        unsigned many = limit - from < FDS_AT_ONCE ? limit - from : FDS_AT_ONCE;
-
-        for (unsigned i = 0; i < many; i++)
-            fds[i] = (struct pollfd){.fd = (int)(from + i)};
-        if (poll(fds, many, 0) < 0)
-            return limit;
-        for (unsigned i = 0; i < many; i++)
-            n += !(fds[i].revents & POLLNVAL);
-    }
-    return n;
+    for (unsigned fd = 0; fd < limit; fd++)
+        bitmap_set(fds, fd);
+    return open_fds_keep(fds, limit) < 0 ? limit : bitmap_count(fds, limit);
 }
 
 unsigned accept_most_clients(unsigned n_vectors)
@@ -57,7 +47,7 @@ unsigned accept_most_clients(unsigned n_vectors)
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return 0;
     n_fds = limit.rlim_cur > INT32_MAX ? INT32_MAX : (unsigned)limit.rlim_cur;
-    n_used = count_open_fds(n_fds < 65536 ? n_fds : 65536) + FDS_KEPT_FREE;
+    n_used = count_open_fds(n_fds < FDS_COUNTED ? n_fds : FDS_COUNTED) + FDS_KEPT_FREE;
     if (n_fds <= n_used)
         return 0;
     n_fds = (n_fds - n_used) / (1 + n_vectors);
