@@ -236,6 +236,15 @@ static void pay(Listener *listener)
         listener->accept.paid_until = allowed_from(listener, timers_now());
 }
 
+/* Makes a client of a connection that has not hung up, or refuses it. */
+static void take(ServerCore *core, Listener *listener, int sock, Credentials *credentials)
+{
+    pay(listener);
+    credentials_get_groups(credentials, sock);
+    admit(core, listener, sock, &credentials->who);
+    credentials_free(credentials);
+}
+
 bool accept_take(ServerCore *core, Listener *listener, int sock)
 {
     Credentials credentials;
@@ -244,41 +253,44 @@ bool accept_take(ServerCore *core, Listener *listener, int sock)
         fd_close(sock);
         return false;
     }
-    pay(listener);
-    credentials_get(&credentials, sock);
-    admit(core, listener, sock, &credentials.who);
-    credentials_free(&credentials);
+    credentials_get_peer(&credentials, sock);
+    take(core, listener, sock, &credentials);
     return true;
 }
 
-/* Turns away whoever cannot become a client however long he waits. */
-static bool is_one_too_many(ServerCore *core, Listener *listener, int sock, uid_t uid)
+/* Whether he cannot become a client however long he waits. */
+static bool is_one_too_many(ServerCore *core, uid_t uid)
 {
     unsigned most = core->server->config_.max_clients_per_uid;
-    Credentials credentials;
 
-    if (!most || count_clients(core, uid, most) + lobby_count(&core->lobby, uid) < most)
-        return false;
-    credentials_get(&credentials, sock);
-    refuse(core, listener, IVSHMEM_SERVER_REFUSED_UID_LIMIT, &credentials.who, most);
-    credentials_free(&credentials);
-    return true;
+    return most && count_clients(core, uid, most) + lobby_count(&core->lobby, uid) >= most;
+}
+
+static void refuse_one_too_many(ServerCore *core, Listener *listener, int sock,
+                                Credentials *credentials)
+{
+    credentials_get_groups(credentials, sock);
+    refuse(core, listener, IVSHMEM_SERVER_REFUSED_UID_LIMIT, &credentials->who,
+           core->server->config_.max_clients_per_uid);
+    credentials_free(credentials);
 }
 
 /* Takes the connection over. Launchers probe sockets: who has hung up already costs nothing. */
 static void receive(ServerCore *core, Listener *listener, int sock)
 {
     _cleanup_close_ int owned = sock;
+    Credentials credentials;
     uid_t uid;
 
     core_log(core->server, LOG_DEBUG, "accept()=%d", sock);
     if (client_is_gone(sock))
         return;
-    uid = credentials_uid(sock);
-    if (is_one_too_many(core, listener, sock, uid))
-        return;
-    if (lobby_goes_first(&core->lobby, listener, uid) && accept_may_admit(core, listener))
-        (void)accept_take(core, listener, fd_steal(&owned));
+    credentials_get_peer(&credentials, sock);
+    uid = credentials.who.uid;
+    if (is_one_too_many(core, uid))
+        refuse_one_too_many(core, listener, sock, &credentials);
+    else if (lobby_goes_first(&core->lobby, listener, uid) && accept_may_admit(core, listener))
+        take(core, listener, fd_steal(&owned), &credentials);
     else if (lobby_add(&core->lobby, listener, uid, sock) == 0)
         (void)fd_steal(&owned);
 }

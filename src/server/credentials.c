@@ -28,27 +28,25 @@ static gid_t *get_groups(int sock, size_t *n)
 }
 
 /* seccomp: getsockopt */
-static struct ucred get_peer(int sock)
+void credentials_get_peer(Credentials *credentials, int sock)
 {
     struct ucred peer = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
     socklen_t size = sizeof(peer);
 
     (void)getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-    return peer;
+    *credentials = (Credentials){.who = {peer.pid, peer.uid, peer.gid, NULL, 0}};
 }
 
-uid_t credentials_uid(int sock)
+void credentials_get_groups(Credentials *credentials, int sock)
 {
-    return get_peer(sock).uid;
+    credentials->groups = get_groups(sock, &credentials->who.n_groups);
+    credentials->who.groups = credentials->groups;
 }
 
 void credentials_get(Credentials *credentials, int sock)
 {
-    struct ucred peer = get_peer(sock);
-
-    credentials->who = (IvshmemServerCredentials){peer.pid, peer.uid, peer.gid, NULL, 0};
-    credentials->groups = get_groups(sock, &credentials->who.n_groups);
-    credentials->who.groups = credentials->groups;
+    credentials_get_peer(credentials, sock);
+    credentials_get_groups(credentials, sock);
 }
 
 void credentials_free(Credentials *credentials)

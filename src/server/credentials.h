@@ -12,8 +12,9 @@ typedef struct Credentials {
 /** Never fails: what cannot be learnt is pid 0, nobody's uid and gid, and no groups. */
 void credentials_get(Credentials *credentials, int sock);
 
-/** The user alone; (uid_t)-1 if it cannot be learnt. */
-uid_t credentials_uid(int sock);
+/** The same in two steps, for whoever may need no groups: those are none after the first. */
+void credentials_get_peer(Credentials *credentials, int sock);
+void credentials_get_groups(Credentials *credentials, int sock);
 
 void credentials_free(Credentials *credentials);
 
