@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # ./dev check: runs the stages one after the other, each quietly and under a bound, shows the log
-# of those that fail, and ends with the sum of all their tests. Results stay in build-check.
+# of those that fail, and ends with the sum of all their tests. Stages that only compute run aside
+# of the others, on what those leave of the processors. Results stay in build-check.
 set -euo pipefail
 
 # shellcheck source=scripts/common.sh
@@ -9,34 +10,36 @@ set -euo pipefail
 results=$root/build-check
 
 # A stage: the name that selects it, its own name, what it needs to have passed, its bound in
-# seconds, and what scripts/stage.sh is to do. The last word names the folder of its tests.
+# seconds, whether it runs aside, and what scripts/stage.sh is to do. The last word names the folder
+# of its tests.
 stages=(
-    "build    build          -          300 compile checked"
-    "style    style          -          120 pytest  build      tree"
-    "unit     unit           build      300 unit    build"
-    "docs     docs           build      120 pytest  build      docs"
-    "api      api            build      120 pytest  build      api"
-    "protocol protocol       build      300 pytest  build      protocol"
-    "daemon   daemon         build      400 pytest  build      daemon"
-    "crash    crash          build      600 pytest  build      crash"
-    "attacks  attacks        build      400 pytest  build      attacks"
-    "control  control        build      300 pytest  build      control"
-    "exporter exporter       build      300 pytest  build      exporter"
-    "vm       vm             build      600 pytest  build      vm"
-    "libvirt  libvirt        build      300 pytest  build      libvirt"
-    "bench    bench          build      320 pytest  build      bench"
-    "package  package-build  -          300 compile package"
-    "package  package        package-build 300 pytest build-package package"
-    "analyze  analyze        build      300 analyze build"
-    "clang    clang          -          300 compile clang"
-    "asan     asan-build     -          300 compile asan"
-    "asan     asan-unit      asan-build 600 unit    build-asan"
-    "asan     asan-protocol  asan-build 600 pytest  build-asan protocol"
-    "asan     asan-daemon    asan-build 600 pytest  build-asan daemon"
-    "asan     asan-control   asan-build 600 pytest  build-asan control"
-    "asan-exporter asan-exporter asan-build 600 pytest  build-asan exporter"
-    "fuzz     fuzz           -          600 fuzz"
-    "bare     bare           -         2700 pytest  build      bare"
+    "build         build         -              300 -     compile checked"
+    "style         style         -              120 -     pytest build tree"
+    "unit          unit          build          300 -     unit build"
+    "docs          docs          build          120 -     pytest build docs"
+    "api           api           build          120 -     pytest build api"
+    "protocol      protocol      build          300 -     pytest build protocol"
+    "daemon        daemon        build          400 -     pytest build daemon"
+    "crash         crash         build          600 -     pytest build crash"
+    "attacks       attacks       build          400 -     pytest build attacks"
+    "control       control       build          300 -     pytest build control"
+    "exporter      exporter      build          300 -     pytest build exporter"
+    "vm            vm            build          600 -     pytest build vm"
+    "libvirt       libvirt       build          300 -     pytest build libvirt"
+    "bench         bench         build          320 -     pytest build bench"
+    "package       package-build -              900 aside compile package"
+    "package       package       package-build  300 -     pytest build-package package"
+    "asan          asan-build    -              900 aside compile asan"
+    "asan          asan-unit     asan-build     600 -     unit build-asan"
+    "asan          asan-protocol asan-build     600 -     pytest build-asan protocol"
+    "asan          asan-daemon   asan-build     600 -     pytest build-asan daemon"
+    "asan          asan-control  asan-build     600 -     pytest build-asan control"
+    "asan-exporter asan-exporter asan-build     600 -     pytest build-asan exporter"
+    "analyze       analyze       build          900 aside analyze build"
+    "clang         clang         -              900 aside compile clang"
+    "fuzz          fuzz-build    -              900 aside compile fuzz"
+    "fuzz          fuzz          fuzz-build     600 -     fuzz"
+    "bare          bare          -             2700 -     pytest build bare"
 )
 
 # Whether this tree has anything for the stage to do.
@@ -54,7 +57,7 @@ stage_names()
     local row name work seen=' '
 
     for row in "${stages[@]}"; do
-        read -r name _ _ _ work <<<"$row"
+        read -r name _ _ _ _ work <<<"$row"
         # shellcheck disable=SC2086 # words, by intent
         if [[ $seen != *" $name "* ]] && has_work $work; then
             seen+="$name "
@@ -63,23 +66,63 @@ stage_names()
     done
 }
 
-# Runs one stage; its log and its results are left in its own folder.
-run_stage()
+# Does the work of one stage; the log, the results, the time and at last the status are left in its
+# own folder.
+do_stage()
 {
-    local name=$1 bound=$2 dir=$results/$1 began=$SECONDS status=0
+    local bound=$2 dir=$results/$1 began=$SECONDS status=0
     shift 2
 
-    mkdir "$dir"
-    printf '%-15s' "$name"
     # A job in the background has SIGINT ignored, which the tests must not inherit.
     RESULTS=$dir timeout --signal=INT --kill-after=30 "$bound" \
-        env --default-signal=INT,QUIT "$root/scripts/stage.sh" "$@" >"$dir/log" 2>&1 </dev/null 9>&- &
+        env --default-signal=INT,QUIT "$root/scripts/stage.sh" "$@" \
+        >"$dir/log" 2>&1 </dev/null 9>&- &
     job=$!
     wait "$job" 2>/dev/null || status=$?
     job=
     ((status != 124 && status != 137)) || printf 'stopped after %s seconds\n' "$bound" >>"$dir/log"
+    printf '%s\n' "$((SECONDS - began))" >"$dir/seconds"
     printf '%s\n' "$status" >"$dir/status"
-    if /usr/bin/python3 "$root/scripts/tally.py" stage "$dir" "$((SECONDS - began))"; then
+}
+
+# Does the stages that run aside, one after the other. Nobody waits for the processors behind them.
+do_aside()
+{
+    local row stage bound work
+
+    trap stop TERM
+    chrt --idle --pid 0 "$BASHPID"
+    for row in "${aside[@]}"; do
+        read -r _ stage _ bound _ work <<<"$row"
+        # shellcheck disable=SC2086 # words, by intent
+        do_stage "$stage" "$((bound * factor))" $work
+    done
+}
+
+# Whatever runs the stages aside has been killed.
+lost_aside()
+{
+    echo "dev: what runs the stages aside has ended" >>"$1/log"
+    echo 0 >"$1/seconds"
+    echo 1 >"$1/status"
+}
+
+# Runs one stage, or waits for it if it runs aside, and tells how it ended.
+run_stage()
+{
+    local name=$1 dir=$results/$1
+
+    printf '%-15s' "$name"
+    if [[ -d $dir ]]; then
+        while [[ ! -s $dir/status ]] && kill -0 "$lane" 2>/dev/null; do
+            sleep 0.2
+        done
+        [[ -s $dir/status ]] || lost_aside "$dir"
+    else
+        mkdir "$dir"
+        do_stage "$@"
+    fi
+    if /usr/bin/python3 "$root/scripts/tally.py" stage "$dir" "$(<"$dir/seconds")"; then
         return 0
     fi
     # What passed is of no interest now.
@@ -90,11 +133,9 @@ run_stage()
 stop()
 {
     trap '' INT TERM
-    if [[ -n $job ]]; then
-        kill -INT "$job" 2>/dev/null || true
-        wait "$job" || true
-    fi
-    say "dev: interrupted"
+    [[ -z $job ]] || kill -INT "$job" 2>/dev/null || true
+    [[ -z $lane ]] || kill "$lane" 2>/dev/null || true
+    wait
     exit 130
 }
 
@@ -162,7 +203,8 @@ if [[ -n $all ]]; then
 fi
 
 job=
-trap stop INT TERM
+lane=
+trap 'say "dev: interrupted"; stop' INT TERM
 declare -A outcome=()
 ran=()
 
@@ -178,14 +220,27 @@ have_run()
     fi
 }
 
+plan=()
+aside=()
 for row in "${stages[@]}"; do
-    read -r name stage needs bound work <<<"$row"
+    read -r name stage needs _ where work <<<"$row"
     # shellcheck disable=SC2086 # words, by intent
     if ! is_wanted "$name" || ! has_work $work; then
         continue
     fi
     # Of the stages that others need, only this one has a name of its own and may be unwanted.
     [[ $needs != build ]] || have_run build 300 compile checked
+    plan+=("$row")
+    if [[ $where == aside && ${outcome[$needs]:-passed} != failed ]]; then
+        aside+=("$row")
+        mkdir "$results/$stage"
+    fi
+done
+
+do_aside &
+lane=$!
+for row in "${plan[@]}"; do
+    read -r _ stage needs bound _ work <<<"$row"
     if [[ ${outcome[$needs]:-passed} == failed ]]; then
         printf '%-15s%s\n' "$stage" "not run: no $needs"
         continue

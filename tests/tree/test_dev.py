@@ -2,13 +2,16 @@
 """The dev script: what it makes of its words, and what its tally makes of results."""
 import os
 import pathlib
+import re
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
 
 import pytest
 import sources
+from serve import eventually
 
 
 def write_program(path, text):
@@ -90,6 +93,51 @@ def test_failed_installation_shows_what_apt_says(tree):
     assert done.returncode == 1
     assert "apt: -q -y" in done.stderr and "could not install: " in done.stderr
     assert done.stdout == "0 passed, 1 failed, 0 skipped\n"
+
+
+STAGE = """case $* in
+    "compile checked") ;;
+    "compile clang") echo "clang says why"; exit 1 ;;
+    "compile asan") echo $$ >{tree}/started; exec sleep 60 ;;
+esac
+"""
+
+
+@pytest.fixture(name="checked")
+def fixture_checked(tree):
+    """The tree with stages that do next to nothing, of which one fails and one does not end."""
+    write_program(tree / "scripts/stage.sh", STAGE.replace("{tree}", str(tree)))
+    return tree
+
+
+def test_failure_of_a_stage_that_runs_aside(checked):
+    done = dev(checked, "check", "build", "clang")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1 and done.stderr == ""
+    assert re.fullmatch(r"build +ok: 1 \(\d+ s\)", lines[0])
+    assert re.fullmatch(r"clang +FAILED: 1 of 1 \(\d+ s\)", lines[1])
+    assert lines[2] == "    clang says why"
+    assert lines[-1] == "1 passed, 1 failed, 0 skipped"
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_interruption_ends_the_stage_that_runs_aside(checked):
+    with subprocess.Popen([checked / "dev", "check", "asan"], stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={"PATH": f"{checked}/bin:{os.environ['PATH']}"}) as check:
+        started = checked / "started"
+        eventually(lambda: started.exists() and started.read_text(), what="the stage")
+        check.send_signal(signal.SIGINT)
+        _, errors = check.communicate(timeout=30)
+    assert check.returncode == 130 and errors == "dev: interrupted\n"
+    assert not is_running(int(started.read_text()))
 
 
 STAGES = {
