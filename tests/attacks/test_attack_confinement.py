@@ -10,6 +10,7 @@ import pytest
 from actor import Actor
 from serve import children, eventually, is_sanitized, state
 
+# Unless it is asked to, a sanitized server does not confine itself: the sanitizers make calls of their own.
 SECCOMP = "0" if is_sanitized() else "2"
 NO_CAPABILITIES = "0000000000000000"
 
@@ -19,31 +20,33 @@ def status_of(pid):
     return dict(line.split(":\t", 1) for line in text.splitlines())
 
 
-def assert_confined(pid, uid, groups):
+def assert_confined(pid, uid, groups, seccomp=SECCOMP):
     """All processes of the server: that which it was started as, and its children."""
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    for each in [pid, *map(int, children.split())]:
-        assert_process_confined(each, uid, groups)
+    for each in [pid, *children(pid)]:
+        assert_process_confined(each, uid, groups, seccomp)
 
 
-def assert_process_confined(pid, uid, groups):
+def assert_process_confined(pid, uid, groups, seccomp):
     status = status_of(pid)
     assert status["Uid"].split() == status["Gid"].split() == [str(uid)] * 4
     assert status["Groups"].split() == groups
     for kind in ["CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"]:
         assert status[kind] == NO_CAPABILITIES, kind
     assert status["NoNewPrivs"] == "1"
-    assert status["Seccomp"] == SECCOMP
+    assert status["Seccomp"] == seccomp
     # What is not dumpable belongs to root in /proc, whoever runs it, and cannot be traced.
     assert os.stat(f"/proc/{pid}/mem").st_uid == 0
     limits = pathlib.Path(f"/proc/{pid}/limits").read_text(encoding="ascii")
     assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
 
 
-@pytest.mark.parametrize("words", [["--memfd"], [], ["--sandbox", "kill"]], ids=str)
-def test_process_that_gives_up_its_user(place, uid, words):
+@pytest.mark.parametrize(("words", "seccomp"), [
+    (["--memfd"], SECCOMP), ([], SECCOMP), (["--sandbox", "kill"], "2"), (["--sandbox", "log"], "2"),
+    (["--sandbox", "none"], "0")], ids=str)
+def test_process_that_gives_up_its_user(place, uid, words, seccomp):
     pid = place.daemon("--user", f"{uid}:{uid}", *words)
-    assert_confined(pid, uid, [])
+    eventually(lambda: children(pid), what="its worker")
+    assert_confined(pid, uid, [], seccomp)
     assert place.socket.stat().st_uid == uid
     place.peer()
 
@@ -71,6 +74,7 @@ EXPECTED = {
     r"anon_inode:\[timerfd\]": range(1, 2),
     r"anon_inode:\[eventfd\]": range(1, 2),
     r"anon_inode:\[signalfd\]": range(1, 2),
+    r"anon_inode:\[pidfd\]|pidfd:\[\d+\]": range(1, 2),  # the keeper, for the worker
     r".*/socket\.lock": range(1, 2),
     r".*/pid": range(1, 2),
     r"/memfd:ivshmem \(deleted\)": range(1, 2),
@@ -80,10 +84,10 @@ EXPECTED = {
 
 
 def serving(pid):
-    """The descriptors of a daemon, once its worker has its loop and the server's, and is idle."""
+    """The descriptors of a daemon, once its worker has all that it keeps open, and is idle."""
     eventually(lambda: children(pid) and state(children(pid)[0]) == "S", what="an idle worker")
     names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-    return names if children(pid) and sum("eventpoll" in name for name in names) == 2 else None
+    return names if children(pid) and any("pidfd" in name for name in names) else None
 
 
 def test_only_the_descriptors_that_it_needs(place):
