@@ -35,6 +35,7 @@ stages=(
     "asan          asan-daemon   asan-build     600 -     pytest build-asan daemon"
     "asan          asan-control  asan-build     600 -     pytest build-asan control"
     "asan-exporter asan-exporter asan-build     600 -     pytest build-asan exporter"
+    "asan-attacks  asan-attacks  asan-build     600 -     pytest build-asan attacks"
     "analyze       analyze       build          900 aside analyze build"
     "clang         clang         -              900 aside compile clang"
     "fuzz          fuzz-build    -              900 aside compile fuzz"
@@ -172,7 +173,7 @@ is_wanted()
         true
     else
         case $1 in
-            bare | asan-exporter) false ;;
+            bare | asan-exporter | asan-attacks) false ;;
             libvirt) can_mount ;;
         esac
     fi
