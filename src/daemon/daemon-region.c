@@ -130,17 +130,28 @@ unsigned daemon_region_count_clients(const DaemonRegion *region)
     return n;
 }
 
-/* Once it is confined, a lack of rights has a reason that is not in the file system. */
+/* Why the kernel refuses something once it is confined: a reason that is not in the file system. */
+static const char *lack_of_rights(int r)
+{
+    switch (r) {
+    case -EACCES:
+        return " (rights that were given up after the start; --listen-folder keeps those to a "
+               "folder)";
+    case -EPERM:
+        return " (the right to give sockets to other owners, and to groups that no socket had at "
+               "the start, was given up then)";
+    default:
+        return "";
+    }
+}
+
+/* What we refuse by ourselves says why. */
 static int explain(const DaemonRegion *region, int r, ErrorText *error)
 {
     const char *text = ivshmem_server_error(&region->server);
+    bool is_the_kernels = region->daemon->is_confined && strstr(text, strerror(-r));
 
-    if ((r == -EACCES || r == -EPERM) && region->daemon->is_confined)
-        return error_set(error, r,
-                         "%s (rights that were given up after the start; --listen-folder keeps "
-                         "those to a folder)",
-                         text);
-    return error_set(error, r, "%s", text);
+    return error_set(error, r, "%s%s", text, is_the_kernels ? lack_of_rights(r) : "");
 }
 
 static int add_listener(DaemonRegion *region, const ListenerSettings *settings, ErrorText *error)

@@ -1,20 +1,63 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/drop.h"
 
+#include "util/cleanup.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int change_user(uid_t uid, gid_t gid, ErrorText *error)
+static bool may_set_groups(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    return syscall(SYS_capget, &header, has) == 0 && has[0].effective & 1U << CAP_SETGID;
+}
+
+static bool is_among(gid_t group, const gid_t *groups, size_t n_groups)
+{
+    for (size_t i = 0; i < n_groups; i++)
+        if (groups[i] == group)
+            return true;
+    return group == getegid();
+}
+
+/* Joins the groups that we are not in. Without the privilege nothing is lost: in the open stage,
+ * too, we can give files to our own groups only. */
+static int join_groups(const gid_t *groups, size_t n_groups, ErrorText *error)
+{
+    int n_own = n_groups && may_set_groups() ? getgroups(0, NULL) : -1;
+    _cleanup_free_ gid_t *all = NULL;
+    size_t n;
+
+    if (n_own < 0)
+        return 0;
+    all = calloc((size_t)n_own + n_groups, sizeof(*all));
+    if (!all || getgroups(n_own, all) != n_own)
+        return error_set(error, -errno, "cannot tell which groups we are in: %s", strerror(errno));
+    n = (size_t)n_own;
+    for (size_t i = 0; i < n_groups; i++)
+        if (!is_among(groups[i], all, n))
+            all[n++] = groups[i];
+    return n == (size_t)n_own || setgroups(n, all) == 0
+               ? 0
+               : error_set(error, -errno, "cannot join groups: %s", strerror(errno));
+}
+
+static int change_user(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups, ErrorText *error)
 {
     if (uid == (uid_t)-1 || (uid == getuid() && uid == geteuid() && gid == getegid()))
-        return 0;
-    if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        return join_groups(groups, n_groups, error);
+    if (setgroups(n_groups, groups) < 0 || setresgid(gid, gid, gid) < 0 ||
+        setresuid(uid, uid, uid) < 0)
         return error_set(error, -errno, "cannot become user %u, group %u: %s", (unsigned)uid,
                          (unsigned)gid, strerror(errno));
     return 0;
@@ -28,27 +71,25 @@ static void empty_bounding_set(void)
         (void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
 }
 
-static int drop_capabilities(bool keep_chown, ErrorText *error)
+static int drop_capabilities(ErrorText *error)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0},
-                                  has[_LINUX_CAPABILITY_U32S_3];
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
 
-    if (keep_chown && syscall(SYS_capget, &header, has) == 0)
-        none[0].effective = none[0].permitted = has[0].permitted & 1U << CAP_CHOWN;
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     if (syscall(SYS_capset, &header, none) < 0)
         return error_set(error, -errno, "cannot drop capabilities: %s", strerror(errno));
     return 0;
 }
 
-int drop_privileges(uid_t uid, gid_t gid, bool keep_chown, ErrorText *error)
+int drop_privileges(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups, ErrorText *error)
 {
     const struct rlimit none = {0, 0};
     int r;
 
     empty_bounding_set();
-    if ((r = change_user(uid, gid, error)) < 0 || (r = drop_capabilities(keep_chown, error)) < 0)
+    if ((r = change_user(uid, gid, groups, n_groups, error)) < 0 ||
+        (r = drop_capabilities(error)) < 0)
         return r;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
         setrlimit(RLIMIT_CORE, &none) < 0)

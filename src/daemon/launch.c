@@ -121,6 +121,16 @@ static void add(LaunchPaths *all, const char *path, SandboxPath rights)
     all->paths[all->n++] = rights;
 }
 
+static void add_group(LaunchPaths *all, gid_t group)
+{
+    if (group == (gid_t)-1 || all->n_groups == LAUNCH_MAX_GROUPS)
+        return;
+    for (unsigned i = 0; i < all->n_groups; i++)
+        if (all->groups[i] == group)
+            return;
+    all->groups[all->n_groups++] = group;
+}
+
 /* Where sockets and their lock files are removed, and made if that can come. */
 static void add_socket_folder(LaunchPaths *all, const char *folder, bool can_change)
 {
@@ -138,6 +148,8 @@ static void add_region(LaunchPaths *all, const RegionSettings *settings, bool ca
         add_socket_folder(all, folder_of(listener->path, folder), can_change);
         if (*listener->libvirt_name)
             add_socket_folder(all, LIBVIRT_FOLDER, can_change);
+        if (can_change)
+            add_group(all, listener->config.socket_gid);
     }
     if (settings->config.memory == IVSHMEM_SERVER_MEMORY_DIRECTORY)
         add(all, settings->memory_path,
@@ -157,8 +169,10 @@ LaunchPaths *launch_paths(const Config *config, const Options *options)
     add(all, "/dev/null", (SandboxPath){.read = true});
     add(all, "/proc", (SandboxPath){.read = true, .list = can_change || !options->no_keeper});
     add(all, folder_of(options->pidfile, folder), (SandboxPath){.remove = true});
-    if (options->control)
+    if (options->control) {
         add_socket_folder(all, folder_of(options->control, folder), can_change);
+        add_group(all, options->control_gid);
+    }
     if (can_change) {
         add(all, "/etc/passwd", (SandboxPath){.read = true});
         add(all, "/etc/group", (SandboxPath){.read = true});

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the options ask for: the regions, and the paths that stay reachable once it is confined. */
+/* What the options ask for: the regions, and the paths and groups that stay within reach once it is
+ * confined. */
 #pragma once
 
 #include "daemon/config.h"
@@ -18,13 +19,17 @@ ConfigContext launch_context(const Options *options, char folder[static PATH_MAX
 /** Whether regions and listeners can be made and removed while it runs. */
 bool launch_can_change(const Options *options);
 
-#define LAUNCH_MAX_PATHS 64
+#define LAUNCH_MAX_PATHS  64
+#define LAUNCH_MAX_GROUPS 64
 
-/** The paths that must stay reachable. */
+/** The paths that must stay reachable, and the groups that sockets can be given to later on: those
+ * of the sockets that are there from the start. */
 typedef struct LaunchPaths {
     SandboxPath paths[LAUNCH_MAX_PATHS];
     char text[LAUNCH_MAX_PATHS][PATH_MAX];
     unsigned n;
+    gid_t groups[LAUNCH_MAX_GROUPS];
+    unsigned n_groups;
 } LaunchPaths;
 
 /** Those of the options and of these regions. @return NULL if there is no memory; to be freed */

@@ -240,7 +240,8 @@ static int confine(Daemon *daemon, const Options *options, const LaunchPaths *pa
     unsigned needs = (can_change ? SANDBOX_CHANGES : SANDBOX_SERVES) |
                      (options->no_keeper ? SANDBOX_SERVES : SANDBOX_KEEPS);
     ErrorText error;
-    int r = drop_privileges(options->run_uid, options->run_gid, can_change, &error);
+    int r =
+        drop_privileges(options->run_uid, options->run_gid, paths->groups, paths->n_groups, &error);
 
     if (r == 0)
         r = sandbox_enter(options->sandbox, needs, paths->paths, paths->n, &error);

@@ -40,7 +40,7 @@ static void confine(SandboxMode mode)
     };
     ErrorText error;
 
-    if (drop_privileges((uid_t)-1, (gid_t)-1, false, &error) < 0 ||
+    if (drop_privileges((uid_t)-1, (gid_t)-1, NULL, 0, &error) < 0 ||
         sandbox_enter(mode, SANDBOX_SERVES, paths, sizeof(paths) / sizeof(paths[0]), &error) < 0) {
         (void)fprintf(stderr, "%s\n", error.text);
         _exit(99);

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 from control import CommandError
-from serve import eventually, is_sanitized
+from serve import eventually, is_sanitized, status_of
 
 
 @pytest.fixture(name="control")
@@ -85,12 +85,40 @@ def test_identities_are_as_many_as_clients(control, place):
     assert not (place.folder / "two").exists()
 
 
+GIVEN_UP = "Operation not permitted .the right to give sockets to other owners"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_sockets_can_have_owners_while_it_runs(control, place):
-    control.ask("listener-add", region="web", name="l", socket=f"{place.folder}/l", owner=12345,
-                group="nogroup", mode="640")
-    found = (place.folder / "l").stat()
-    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (12345, 0o640)
+@pytest.mark.parametrize("user", [[], ["--user", "12345:12345"]], ids=["who it is", "another user"])
+def test_sockets_can_have_groups_that_were_named_at_the_start(configured, place, user):
+    """What needs a privilege that has been given up is refused for that reason."""
+    configured.write("web", "[region]\n[listener a]\nsocket={folder}/a\ngroup=12346")
+    place.folder.chmod(0o777)
+    server = configured.start("--control-group", "12347", *user)
+    control = configured.connect()
+    path = place.folder / "l"
+    listener = {"region": "web", "name": "l", "socket": str(path)}
+    for more in [{"owner": 12348}, {"group": 12348}, {"owner": 12348, "group": 12346}]:
+        with pytest.raises(CommandError, match=GIVEN_UP):
+            control.ask("listener-add", **listener, **more)
+        assert not path.exists()
+    for group in [12346, 12347]:
+        control.ask("listener-add", **listener, group=group, mode="640")
+        found = path.stat()
+        assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (group, 0o640)
+        control.ask("listener-remove", region="web", name="l")
+    for pid in server.pids():
+        assert int(status_of(pid, "CapEff"), 16) == int(status_of(pid, "CapPrm"), 16) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_lock_of_somebody_else_is_not_taken_for_a_lack_of_rights(control, place):
+    lock = place.folder / "l.lock"
+    lock.touch()
+    os.chown(lock, 12345, 0)
+    lock.chmod(0o660)  # it can be opened without capabilities
+    with pytest.raises(CommandError, match="belongs to somebody else: it is not used$"):
+        control.ask("listener-add", region="web", name="l", socket=f"{place.folder}/l")
 
 
 def test_drop_in_can_have_more_regions(controlled, place):
