@@ -102,7 +102,7 @@ static int use_existing(Region *region, const RegionSpec *spec, ErrorText *error
     if (fd < 0 || fstat(fd, &found) < 0)
         return error_set(error, -errno, "cannot open the shared memory object %s: %s", region->name,
                          strerror(errno));
-    why = trust_reason_against(&found, spec->owner);
+    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->owner) : "is not a file";
     if (why)
         return error_set(error, -EPERM, "the shared memory object %s exists and %s: it is not used",
                          region->name, why);
@@ -216,11 +216,21 @@ int region_open_again(const Region *region, bool read_only)
     return fd < 0 ? -errno : fd;
 }
 
+/* Whether the object that has our name is still the one that we made. seccomp: openat open */
+static bool has_its_name(const Region *region)
+{
+    _cleanup_close_ int fd = shm_open(region->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    struct stat ours, found;
+
+    return fd >= 0 && fstat(fd, &found) == 0 && fstat(region->fd, &ours) == 0 &&
+           found.st_dev == ours.st_dev && found.st_ino == ours.st_ino;
+}
+
 /* seccomp: unlink unlinkat */
 void region_close(Region *region)
 {
-    region->fd = fd_close(region->fd);
-    if (region->made)
+    if (region->made && has_its_name(region))
         (void)shm_unlink(region->name);
+    region->fd = fd_close(region->fd);
     region->made = false;
 }

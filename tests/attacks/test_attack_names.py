@@ -67,6 +67,17 @@ def test_squatted(place, uid, what, how):
         n: (s[:7], s.st_mtime_ns, b) for n, (s, b) in before.items()}
 
 
+@pytest.mark.parametrize("what", ["object", "lock", "pidfile"])
+def test_no_file(place, what):
+    """Nor is anything that is no file; and nobody waits for the other end of a pipe."""
+    path = path_of(place, what)
+    os.mkfifo(path, 0o600)
+    done = place.run(foreground=what != "pidfile")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert path.name in done.stderr and "is not a file: it is not used" in done.stderr
+    assert stat.S_ISFIFO(path.lstat().st_mode)
+
+
 @pytest.mark.parametrize("what", ["object", "socket", "lock", "pidfile"])
 def test_what_a_dead_server_left_is_used(place, what):
     """That the tests above refuse for their reason, and not for another."""
