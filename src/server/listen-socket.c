@@ -86,7 +86,8 @@ static int clear_path(const struct sockaddr_un *address, const ListenSpec *spec,
 }
 
 /* Gives the socket at the path its owner and mode: the mode first, which somebody else's is not
- * ours to set. seccomp-change: chmod fchmodat fchownat */
+ * ours to set. Whoever can rename what is there could have put another of our files in its place.
+ * @return 0, -EEXIST if so, or another negative errno. seccomp-change: chmod fchmodat fchownat */
 static int set_rights(ListenSocket *self, const ListenSpec *spec)
 {
     _cleanup_close_ int fd = open(self->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -95,6 +96,8 @@ static int set_rights(ListenSocket *self, const ListenSpec *spec)
 
     if (fd < 0 || fstat(fd, &made) < 0)
         return -errno;
+    if (!S_ISSOCK(made.st_mode) || made.st_uid != geteuid() || made.st_nlink != 1)
+        return -EEXIST;
     self->device = made.st_dev;
     self->inode = made.st_ino;
     (void)snprintf(itself, sizeof(itself), "/proc/self/fd/%d", fd);
@@ -123,6 +126,11 @@ static int bind_and_listen(ListenSocket *self, const ListenSpec *spec,
     r = set_rights(self, spec);
     if (r == 0 && listen(fd, spec->backlog) < 0)
         r = -errno;
+    if (r == -EEXIST)
+        return error_set(error, r,
+                         "somebody has put something else at %s, where the socket was made; it is "
+                         "left alone",
+                         address->sun_path);
     if (r < 0) {
         (void)unlink(address->sun_path);
         return error_set(error, r, "cannot listen at %s: %s", address->sun_path, strerror(-r));

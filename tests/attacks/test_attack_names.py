@@ -7,9 +7,11 @@ import pathlib
 import signal
 import socket
 import stat
+import subprocess
 
 import pytest
 from place import end
+from serve import is_sanitized
 
 K64 = 64 << 10
 
