@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define PATIENCE_MS 10000 /* for each step of the other, in which nobody is served */
 #define RETRY_MS    1     /* until descriptors that are on their way may have been received */
@@ -147,14 +148,36 @@ int succession_hand_over(Daemon *daemon, int sock, ErrorText *error)
     return r < 0 ? fail(daemon, r, "the successor was to begin", error) : await(daemon, error);
 }
 
+/* What a predecessor hands over is done, such as removing the pidfile that it names: anybody could
+ * have put his own socket at the path first. It shows who has called listen() there. */
+static int check_owner(int sock, const char *control, uid_t run_uid, ErrorText *error)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+
+    if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return error_set(error, -errno, "cannot tell whose server listens at %s: %s", control,
+                         strerror(errno));
+    if (peer.uid == 0 || peer.uid == geteuid() || peer.uid == run_uid)
+        return 0;
+    return error_set(error, -EPERM,
+                     "cannot take over: the server at %s is of user %u, who is neither root nor "
+                     "whom this one is to run as (--user)",
+                     control, (unsigned)peer.uid);
+}
+
 /* Asks for everything. @return number of the manifest there, or a negative errno with the reason */
-static int ask(Qmp *qmp, const char *control, ErrorText *error)
+static int ask(Qmp *qmp, const char *control, uid_t run_uid, ErrorText *error)
 {
     json_auto_t *answer = NULL;
-    int manifest;
+    int manifest, r;
 
-    if (qmp_open(qmp, control, PATIENCE_MS) == 0)
+    if (qmp_open(qmp, control, PATIENCE_MS) == 0) {
+        r = check_owner(qmp->fd, control, run_uid, error);
+        if (r < 0)
+            return r;
         answer = qmp_ask(qmp, "take-over", NULL);
+    }
     if (!answer)
         return error_set(error, -ECONNREFUSED, "cannot take over: %s", qmp->error.text);
     if (json_unpack(answer, "{s:i}", "manifest", &manifest) < 0 || manifest < 0)
@@ -187,7 +210,7 @@ int succession_receive(Daemon *daemon, const char *control, ErrorText *error)
 {
     _cleanup_(parcel_free) Parcel parcel = {0};
     _cleanup_(qmp_closep) Qmp qmp = QMP_NONE;
-    int manifest = ask(&qmp, control, error), r;
+    int manifest = ask(&qmp, control, daemon->context.run_uid, error), r;
 
     if (manifest < 0)
         return manifest;

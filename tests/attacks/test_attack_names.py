@@ -10,7 +10,9 @@ import stat
 import subprocess
 
 import pytest
+from actor import Actor
 from place import end
+from predecessor import Predecessor, answers, manifest_of, parcel_of
 from serve import is_sanitized
 
 K64 = 64 << 10
@@ -115,6 +117,110 @@ def test_socket_that_is_swapped(place, when, by):
     assert server.stop() == 0
     assert stat.S_IFMT(place.socket.lstat().st_mode) == kind
     assert victim.read_text(encoding="ascii") == "kept\n" and moved.exists()
+
+
+def pretend(channel, path, victim):
+    """Hands a manifest over to whoever wants to take over, by which the victim is the pidfile; gives what
+    it was asked for."""
+    manifest = manifest_of({"version": "1", "regions": [], "pidfile": {"path": victim, "fd": 6}})
+    null = os.open("/dev/null", os.O_RDWR)
+    with Predecessor(path) as predecessor:
+        os.chmod(path, 0o777)
+        channel.send("listening")
+        return predecessor.serve(answers(5), parcel_of([5, 6]), [manifest, null])
+
+
+@pytest.mark.parametrize("user", [[], ["--user", "12345:12345"]], ids=["root", "another user"])
+def test_take_over_from_somebody_elses_server(place, uid, user):
+    """A server that goes on with what a stranger hands over would remove files for him."""
+    place.folder.chmod(0o777)
+    control, victim = place.folder / "control", place.folder / "victim"
+    victim.write_text("kept\n", encoding="ascii")
+    with Actor(pretend, str(control), str(victim), uid=uid) as actor:
+        actor.hear()
+        done = subprocess.run([place.program, "-F", "--take-over", control, *user], text=True,
+                              capture_output=True, timeout=20, check=False)
+        assert (done.returncode, done.stderr) == (
+            1, f"ivshmem-server: cannot take over: the server at {control} is of user {uid}, who is "
+            "neither root nor whom this one is to run as (--user)\n")
+        assert actor.result() == ["qmp_capabilities"]
+    assert victim.read_text(encoding="ascii") == "kept\n"
+
+
+# bind(2), after which whoever may rename files in the folder was faster than the server.
+SWAP = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+int bind(int fd, const struct sockaddr *to, socklen_t n)
+{
+    const char *path = ((const struct sockaddr_un *)to)->sun_path;
+    int (*real)(int, const struct sockaddr *, socklen_t) = dlsym(RTLD_NEXT, "bind");
+    char moved[200], other[200];
+    int r = real(fd, to, n);
+    snprintf(moved, sizeof(moved), "%s-moved", path);
+    snprintf(other, sizeof(other), "%s-other", path);
+    return r < 0 || rename(path, moved) < 0 || rename(other, path) < 0 ? -1 : 0;
+}
+"""
+
+
+@pytest.fixture(name="swapping")
+def fixture_swapping(tmp_path):
+    """The environment of a program for which bind(2) ends like that."""
+    source, library = tmp_path / "swap.c", tmp_path / "swap.so"
+    source.write_text(SWAP, encoding="ascii")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)
+    return {**os.environ, "LD_PRELOAD": str(library)}
+
+
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer wants to be the first library")
+@pytest.mark.parametrize("by", ["file", "link", "folder", "second name"])
+def test_socket_that_is_swapped_before_it_has_its_mode(place, swapping, by):
+    """What is there instead gets no mode and no owner, and stays."""
+    other, victim = place.folder / "socket-other", place.folder / "victim"
+    make(victim, "file")
+    if by == "folder":
+        other.mkdir(0o700)
+    elif by == "link":
+        other.symlink_to(victim)
+    elif by == "second name":
+        make(other, "socket")
+        os.link(other, place.folder / "again")
+    else:
+        victim.rename(other)
+    before = other.lstat()
+    done = place.run("--mode", "666", "--owner", "12345", env=swapping)
+    assert (done.returncode, done.stderr) == (
+        1, f"ivshmem-server: somebody has put something else at {place.socket}, where the socket was "
+        "made; it is left alone\n")
+    after = place.socket.lstat()
+    assert (after.st_ino, after.st_mode, after.st_uid) == (before.st_ino, before.st_mode, before.st_uid)
+    assert by != "link" or victim.stat().st_uid == os.getuid()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "pipe", "nothing"])
+def test_object_that_is_replaced(place, kind):
+    """Somebody removes it, and another server makes one of the name: that one stays at our end."""
+    server = place.server()
+    peer, path = place.peer(), place.object()
+    path.unlink()
+    if kind == "file":
+        make(path, "object")
+    elif kind == "link":
+        path.symlink_to("/dev/null")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    before = path.lstat() if kind != "nothing" else None
+    other = place.peer()
+    other.map[0] = 7
+    assert peer.map[0] == 7
+    assert server.stop() == 0
+    if before:
+        assert path.lstat().st_ino == before.st_ino
 
 
 def test_folder_that_is_swapped_for_a_link(place):
