@@ -9,6 +9,8 @@ import os
 import stat
 
 import pytest
+from actor import Actor
+from control import Control
 from peer import Peer
 
 MEMFD = ["--memfd"]
@@ -97,8 +99,26 @@ def test_flags_and_offset_are_each_clients_own(scene, memory):
 def test_read_only_grant(scene, uid, memory):
     """It cannot be written, nor be opened again for it."""
     scene = scene(more=[*memory, "--read-only-user", str(uid), "--allow-user", "0"])
+    cannot_write(scene, uid, str(scene.server.socket))
 
-    def attack(_, path):
+
+def test_read_only_listener(scene, uid):
+    """The same for all who come in on it, and for nobody else."""
+    scene = scene(controlled=True, more=MEMFD)
+    path = str(scene.server.folder / "reading")
+    with Control(scene.server.control).negotiate() as control:
+        control.ask("listener-add", region="ivshmem", name="reading", socket=path, mode="666", read_only=True)
+    cannot_write(scene, uid, path)
+    with Actor(lambda _, path: Peer(path, 1).setup().map.write(b"x"), str(scene.server.socket), uid=uid) as other:
+        assert other.result() == 1
+    with Control(scene.server.control).negotiate() as control:
+        control.ask("listener-remove", region="ivshmem", name="reading", force=True)
+
+
+def cannot_write(scene, uid, path):
+    """A client of this user, who has come in at this path, beside the pair."""
+
+    def attack(_):
         tried = {}
         with Peer(path, 1) as peer:
             peer.setup()
@@ -123,7 +143,9 @@ def test_read_only_grant(scene, uid, memory):
             peer.ring(0, 0)
         return tried
 
-    tried = scene.actor(attack, uid=uid).result()
+    with Actor(attack, uid=uid) as attacker:
+        tried = attacker.result()
+    scene.pair.check()
     assert tried.pop("truncate") in (errno.EINVAL, errno.EPERM)
     assert tried.pop("write") == errno.EBADF
     assert set(tried.values()) == {errno.EACCES}, tried
