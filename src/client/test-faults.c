@@ -82,15 +82,30 @@ static void test_too_many_vectors(void **state)
     assert_int_equal(fake->client.fault, IVSHMEM_CLIENT_FAULT_VECTORS);
 }
 
+/* At each byte, with a descriptor and without: of the first message, of the one with the memory,
+ * and of one that comes later. */
 static void test_cut_short(void **state)
 {
-    Fake *fake = *state;
+    static const int64_t start[] = {0, 7, -1};
+    const int64_t message = 5;
 
-    fake_send_start(fake, 0);
-    assert_int_equal(fdpass_send(fake->sock, "1234567", 7, &fake->event, 1), 7);
-    fake_hang_up(fake);
-    assert_int_equal(run_until_failure(fake), -EPROTO);
-    assert_int_equal(fake->client.fault, IVSHMEM_CLIENT_FAULT_CUT_SHORT);
+    for (ssize_t cut = 1; cut < (ssize_t)sizeof(message); cut++) {
+        for (unsigned i = 0; i < 6; i++) {
+            const size_t n_fds = i / 3;
+            Fake *fake;
+
+            assert_int_equal(fake_setup(state), 0);
+            fake = *state;
+            for (unsigned j = 0; j < i % 3 + (i % 3 == 2); j++)
+                fake_send(fake, start[j], start[j] < 0 ? fake->memory : -1);
+            assert_int_equal(fdpass_send(fake->sock, &message, (size_t)cut, &fake->event, n_fds),
+                             cut);
+            fake_hang_up(fake);
+            assert_int_equal(run_until_failure(fake), -EPROTO);
+            assert_int_equal(fake->client.fault, IVSHMEM_CLIENT_FAULT_CUT_SHORT);
+            assert_int_equal(fake_teardown(state), 0);
+        }
+    }
 }
 
 static void test_two_fds(void **state)
@@ -239,7 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_faults),
         cmocka_unit_test_setup_teardown(test_too_many_vectors, fake_setup, fake_teardown),
-        cmocka_unit_test_setup_teardown(test_cut_short, fake_setup, fake_teardown),
+        cmocka_unit_test(test_cut_short),
         cmocka_unit_test_setup_teardown(test_two_fds, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(test_two_fds_in_two_pieces, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(test_no_fd_left, fake_setup, fake_teardown),

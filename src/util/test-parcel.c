@@ -147,6 +147,29 @@ static void test_wrong_messages(void **state)
     refuse(pair, (int32_t[]){0, 0, 5, 5}, 4, 2);
 }
 
+/* One of three descriptors, all of which arrive with what is left of it. */
+static void test_cut_short(void **state)
+{
+    Pair *pair = *state;
+    const int32_t words[] = {0, 0, 5, 6, 7};
+    const int fds[] = {pair->event_fd, pair->event_fd, pair->event_fd};
+    uint32_t n_fds = 0;
+
+    for (size_t length = 1; length < sizeof(words); length++) {
+        for (unsigned peeks = 0; peeks < 2; peeks++) {
+            int open_before = count_open_fds();
+            uint32_t left;
+
+            assert_int_equal(fdpass_send(pair->ends[0], words, length, fds, 3), length);
+            assert_int_equal(peeks ? parcel_peek(&pair->parcel, pair->ends[1], &n_fds) : -EBADMSG,
+                             -EBADMSG);
+            assert_int_equal(parcel_receive(&pair->parcel, pair->ends[1], &left), -EBADMSG);
+            assert_int_equal(pair->parcel.n_fds, 0);
+            assert_int_equal(count_open_fds(), open_before);
+        }
+    }
+}
+
 static void test_number_twice(void **state)
 {
     Pair *pair = *state;
@@ -201,6 +224,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_numbers_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_messages, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cut_short, setup, teardown),
         cmocka_unit_test_setup_teardown(test_number_twice, setup, teardown),
         cmocka_unit_test_setup_teardown(test_peek_leaves_everything, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_left_stays_open, setup, teardown),
