@@ -125,7 +125,10 @@ static bool read_ids(const json_t *value, PolicyList *list)
         return false;
     json_array_foreach(value, i, id)
     {
-        if (!json_is_integer(id) || !policy_add(list, (unsigned)json_integer_value(id)))
+        json_int_t number = json_integer_value(id);
+
+        if (!json_is_integer(id) || number < 0 || number > UINT32_MAX ||
+            !policy_add(list, (unsigned)number))
             return false;
     }
     return true;

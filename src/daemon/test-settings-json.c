@@ -3,6 +3,7 @@
 
 #include "util/testing.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define SIZE 8
@@ -37,11 +38,30 @@ static void test_what_is_no_bytes_is_refused(void **state)
     }
 }
 
+/* A number that is no user's, but would be with fewer bits. */
+static void test_users_are_numbers_of_users(void **state)
+{
+    const json_int_t numbers[] = {INT64_C(1) << 32, -1, INT64_MIN};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        json_t *text = json_pack("{s:[i,I]}", "allow-user", 7, numbers[i]);
+        ListenerSettings settings;
+        ErrorText error;
+
+        listener_settings_init(&settings);
+        assert_int_equal(settings_json_read_listener(text, &settings, &error), -EBADMSG);
+        assert_string_equal(error.text, "the manifest is damaged: 'allow-user' is wrong");
+        json_decref(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_come_back),
         cmocka_unit_test(test_what_is_no_bytes_is_refused),
+        cmocka_unit_test(test_users_are_numbers_of_users),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
