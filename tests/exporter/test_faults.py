@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A control socket at which nothing is as it should be."""
 
+import http.client
 import json
+import os
 import socket
+import subprocess
 import threading
 
 import pytest
-from exporter import TIMEOUT
+from exporter import TIMEOUT, exporter_program
 from serve import eventually
 
 GREETING = {"QMP": {"version": {}, "capabilities": []}}
@@ -176,3 +179,33 @@ def test_many_regions(fake, export):
     assert samples["ivshmem_region_clients", frozenset({("region", "r1023")})] == 1023
     slow.close()
     eventually(lambda: exporter.n_fds() == n_fds, what="the slow one's end")
+
+
+def scrape(port):
+    """What is served there; nothing if nobody listens yet."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    except ConnectionRefusedError:
+        return ""
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_descriptors_that_are_closed(web, closed):
+    """Else a socket gets the number of one of them, and is written what is meant for people."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", exporter_program()]
+    process = subprocess.Popen([*shell, "-c", str(web.control), "-l", f"127.0.0.1:{port}"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: "ivshmem_up 1\n" in scrape(port), what="an answer")
+        standard = [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)]
+        assert standard == ["/dev/null"] * 3
+    finally:
+        process.terminate()
+        assert process.wait(TIMEOUT) == 0

@@ -11,6 +11,7 @@
 #include "util/cli.h"
 #include "util/deadline.h"
 #include "util/signals.h"
+#include "util/standard.h"
 
 #include <getopt.h>
 #include <poll.h>
@@ -211,6 +212,7 @@ int main(int argc, char **argv)
     const char *value;
     int option;
 
+    standard_open();
     while ((option = cli_next(table, N_OPTIONS, PROGRAM, argc, argv, &value)) != CLI_END) {
         if (show(option))
             return EXIT_SUCCESS;
