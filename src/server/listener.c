@@ -46,23 +46,29 @@ static int check(const ServerCore *core, const IvshmemServerListenerConfig *conf
         return core_fail(server, -EBUSY,
                          "listener %s: ID %lld is in use, or a connected client has seen it leave",
                          config->unix_sock_path, (long long)config->reserved_id);
+    if (config->reserved_id >= 0 &&
+        core->state.header->n_clients == core->state.header->max_clients)
+        return core_fail(server, -ENOSPC,
+                         "listener %s: no room for ID %lld: clients and reserved identities are %u "
+                         "at most together (see max-clients and ulimit -n)",
+                         config->unix_sock_path, (long long)config->reserved_id,
+                         core->state.header->max_clients);
+    if (config->observers && core->ids.n > CLIENT_OBSERVER_ID &&
+        bitmap_test(core->ids.taken, CLIENT_OBSERVER_ID))
+        return core_fail(server, -EBUSY, "ID %d, which observers need, is in use",
+                         CLIENT_OBSERVER_ID);
     return 0;
 }
 
-/* Observers are all told the same ID of their own, which no peer may have then. */
-static int keep_observer_id(ServerCore *core)
+/* Observers are all told the same ID of their own, which no peer may have from then on. */
+static void keep_observer_id(ServerCore *core)
 {
-    if (core->ids.n <= CLIENT_OBSERVER_ID)
-        return 0;
-    if (bitmap_test(core->ids.taken, CLIENT_OBSERVER_ID))
-        return core_fail(core->server, -EBUSY, "ID %d, which observers need, is in use",
-                         CLIENT_OBSERVER_ID);
-    core->ids.n = CLIENT_OBSERVER_ID;
-    return 0;
+    if (core->ids.n > CLIENT_OBSERVER_ID)
+        core->ids.n = CLIENT_OBSERVER_ID;
 }
 
 static int open_socket(ServerCore *core, Listener *listener,
-                       const IvshmemServerListenerConfig *config, const ListenSocket *locked)
+                       const IvshmemServerListenerConfig *config)
 {
     const ListenSpec spec = {
         .path = config->unix_sock_path,
@@ -78,9 +84,7 @@ static int open_socket(ServerCore *core, Listener *listener,
     core_log(core->server, LOG_DEBUG, "%s socket %s",
              config->socket_fd < 0 ? "create & bind" : "listen at the given",
              config->unix_sock_path);
-    if (locked)
-        listener->socket = *locked;
-    else
+    if (listener->socket.lock_fd < 0)
         r = listen_socket_lock(&listener->socket, &spec, &error);
     if (r == 0)
         r = listen_socket_open(&listener->socket, &spec, &error);
@@ -126,12 +130,6 @@ static int reserve(ServerCore *core, Listener *listener, const IvshmemServerList
 {
     int r = client_reserve(core, listener, (uint32_t)config->reserved_id);
 
-    if (r == -ENOSPC)
-        return core_fail(core->server, r,
-                         "listener %s: no room for ID %lld: clients and reserved identities are %u "
-                         "at most together (see max-clients and ulimit -n)",
-                         config->unix_sock_path, (long long)config->reserved_id,
-                         core->state.header->max_clients);
     if (r < 0)
         return core_fail(core->server, r, "listener %s: cannot reserve ID %lld: %s",
                          config->unix_sock_path, (long long)config->reserved_id, strerror(-r));
@@ -150,14 +148,17 @@ int listener_add(ServerCore *core, const IvshmemServerListenerConfig *config, Li
                          LISTENERS_MAX);
     }
     fill_in(listener, core, config);
-    if ((r = open_socket(core, listener, config, socket)) == 0 && (r = check(core, config)) == 0 &&
-        (r = config->observers ? keep_observer_id(core) : 0) == 0 &&
+    if (socket)
+        listener->socket = *socket;
+    if ((r = check(core, config)) == 0 && (r = open_socket(core, listener, config)) == 0 &&
         (r = watch(core, listener)) == 0 && config->reserved_id >= 0)
         r = reserve(core, listener, config);
     if (r < 0) {
         close_socket(core, listener);
         return r;
     }
+    if (config->observers)
+        keep_observer_id(core);
     state_barrier();
     listener->in_use = true;
     return (int)listener->index;

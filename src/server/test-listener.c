@@ -131,12 +131,53 @@ static void test_refused(void **state)
     ivshmem_server_close(&server);
 }
 
+/* What is wrong is found before anybody could connect: nothing is locked, let alone bound. */
+static void test_checked_first(void **state)
+{
+    const Place *place = *state;
+    static const struct {
+        unsigned n_vectors;
+        bool observers;
+        int64_t reserved_id;
+        int error;
+    } wrong[] = {
+        {2, false, -1, -ERANGE},
+        {0, true, 1, -EINVAL},
+        {0, false, 65536, -ERANGE},
+        {0, false, 0, -EBUSY},
+    };
+    IvshmemServer server;
+    char other[64], lock[80];
+    int client;
+
+    (void)snprintf(other, sizeof(other), "%s/other", place->folder);
+    (void)snprintf(lock, sizeof(lock), "%s.lock", other);
+    assert_int_equal(start(&server, place->path, place->fd), 0);
+    client = come(place);
+    assert_int_equal(ivshmem_server_dispatch(&server), 0);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        IvshmemServerListenerConfig config;
+
+        ivshmem_server_listener_config_init(&config);
+        config.unix_sock_path = other;
+        config.n_vectors = wrong[i].n_vectors;
+        config.observers = wrong[i].observers;
+        config.reserved_id = wrong[i].reserved_id;
+        assert_int_equal(ivshmem_server_listener_add(&server, &config), wrong[i].error);
+        assert_int_equal(access(other, F_OK), -1);
+        assert_int_equal(access(lock, F_OK), -1);
+    }
+    close(client);
+    ivshmem_server_close(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_used_and_left, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_quiet_when_it_goes, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_refused, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_checked_first, make_place, remove_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
