@@ -122,6 +122,7 @@ int run_listener_add(Daemon *daemon, json_t *arguments, json_t **result, ErrorTe
 int run_listener_remove(Daemon *daemon, json_t *arguments, json_t **result, ErrorText *error)
 {
     const char *name = json_string_value(json_object_get(arguments, "name"));
+    IvshmemServerListenerInfo info;
     DaemonRegion *region;
     int index, r = find_region(daemon, arguments, &region, error);
 
@@ -132,6 +133,11 @@ int run_listener_remove(Daemon *daemon, json_t *arguments, json_t **result, Erro
     if (index < 0)
         return error_set(error, -ENOENT, "region %s has no listener '%.64s'", region->settings.name,
                          name);
+    if (!is_forced(arguments) && ivshmem_server_listener_info(&region->server, index, &info) == 0 &&
+        info.n_clients)
+        return error_set(error, -EBUSY,
+                         "listener %s of region %s has %u clients; 'force' disconnects them", name,
+                         region->settings.name, info.n_clients);
     return daemon_region_remove_listener(region, index, is_forced(arguments), error);
 }
 
