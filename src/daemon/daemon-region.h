@@ -11,6 +11,7 @@ struct Daemon;
 /** A listener as it runs. Its place is that of the library's. */
 typedef struct DaemonListener {
     ListenerSettings settings;
+    bool is_going; /* to be made anew by the reload that runs */
 } DaemonListener;
 
 typedef struct DaemonRegion DaemonRegion;

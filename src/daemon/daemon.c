@@ -114,13 +114,33 @@ static int check_memory(const Daemon *daemon, const RegionSettings *settings, Er
     return 0;
 }
 
+int daemon_check_path(const Daemon *daemon, const char *path, ErrorText *error)
+{
+    for (const DaemonRegion *region = daemon->regions; region; region = region->next)
+        for (int i = 0; i < region->n_listeners; i++)
+            if (region->listeners[i] && strcmp(region->listeners[i]->settings.path, path) == 0)
+                return error_set(error, -EADDRINUSE, "%s is the path of listener %s of region %s",
+                                 path, region->listeners[i]->settings.name, region->settings.name);
+    return 0;
+}
+
+static int check_paths(const Daemon *daemon, const RegionSettings *settings, ErrorText *error)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < settings->n_listeners; i++)
+        r = daemon_check_path(daemon, settings->listeners[i].path, error);
+    return r;
+}
+
 int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
                       ErrorText *error)
 {
     DaemonRegion **end = &daemon->regions;
     int r = check_memory(daemon, settings, error);
 
-    if (r < 0 || (r = daemon_region_open(daemon, settings, out, error)) < 0)
+    if (r < 0 || (r = check_paths(daemon, settings, error)) < 0 ||
+        (r = daemon_region_open(daemon, settings, out, error)) < 0)
         return r;
     while (*end)
         end = &(*end)->next;

@@ -65,6 +65,9 @@ int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **o
 /** Ends a region: its clients are disconnected. It is not valid afterwards. */
 void daemon_remove_region(Daemon *daemon, DaemonRegion *region);
 
+/** Whether no listener has a path. @return 0, or -EADDRINUSE with the reason */
+int daemon_check_path(const Daemon *daemon, const char *path, ErrorText *error);
+
 DaemonRegion *daemon_find_region(const Daemon *daemon, const char *name);
 
 /** Tells the service manager that it serves, and what. */

@@ -20,18 +20,6 @@ static int first_of(Problems *problems, ErrorText *error)
     return is_wrong ? -EINVAL : 0;
 }
 
-static int check_path(const Daemon *daemon, const ListenerSettings *settings, ErrorText *error)
-{
-    for (const DaemonRegion *region = daemon->regions; region; region = region->next)
-        for (int i = 0; i < region->n_listeners; i++)
-            if (region->listeners[i] &&
-                strcmp(region->listeners[i]->settings.path, settings->path) == 0)
-                return error_set(error, -EADDRINUSE, "%s is the path of listener %s of region %s",
-                                 settings->path, region->listeners[i]->settings.name,
-                                 region->settings.name);
-    return 0;
-}
-
 static int describe_region(const Daemon *daemon, RegionSettings *settings, json_t *arguments,
                            ErrorText *error)
 {
@@ -61,7 +49,6 @@ int run_region_add(Daemon *daemon, json_t *arguments, json_t **result, ErrorText
     (void)result;
     region_settings_init(&settings);
     if ((r = describe_region(daemon, &settings, arguments, error)) < 0 ||
-        (r = check_path(daemon, &settings.listeners[0], error)) < 0 ||
         (r = share_one(daemon, &settings, error)) < 0)
         return r;
     return daemon_add_region(daemon, &settings, &region, error);
@@ -113,7 +100,8 @@ int run_listener_add(Daemon *daemon, json_t *arguments, json_t **result, ErrorTe
         return r;
     config_finish_listener(&settings, &region->settings, &daemon->context, "listener-add",
                            &problems);
-    if ((r = first_of(&problems, error)) < 0 || (r = check_path(daemon, &settings, error)) < 0)
+    if ((r = first_of(&problems, error)) < 0 ||
+        (r = daemon_check_path(daemon, settings.path, error)) < 0)
         return r;
     r = daemon_region_add_listener(region, &settings, error);
     return r < 0 ? r : 0;
