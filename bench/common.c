@@ -80,7 +80,7 @@ void make_pair(int pair[2])
         die("socketpair");
 }
 
-pid_t start_child(void)
+pid_t start_child_ended_by(int end)
 {
     pid_t parent = getpid(), pid;
 
@@ -89,10 +89,15 @@ pid_t start_child(void)
     if (pid < 0)
         die("fork");
     if (pid == 0) {
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+        if (prctl(PR_SET_PDEATHSIG, end) < 0 || getppid() != parent)
             _exit(EXIT_FAILURE);
     }
     return pid;
+}
+
+pid_t start_child(void)
+{
+    return start_child_ended_by(SIGKILL);
 }
 
 void stop_child(pid_t pid)

@@ -35,6 +35,9 @@ void make_pair(int pair[2]);
  */
 pid_t start_child(void);
 
+/** The same, by a signal: a server that is killed leaves its worker behind, which goes on. */
+pid_t start_child_ended_by(int end);
+
 /** Ends a child at once and waits for it. Does nothing for pid 0. */
 void stop_child(pid_t pid);
 

@@ -114,7 +114,7 @@ void bench_server_start_with(BenchServer *server, const char *program, unsigned 
                              rlim_t limit, char *const *more)
 {
     bench_server_make_folder(server);
-    server->pid = start_child();
+    server->pid = start_child_ended_by(SIGTERM);
     if (server->pid == 0)
         run(server, program, n_vectors, limit, more);
     (void)close(connect_when_served(server, program));
@@ -176,7 +176,7 @@ int64_t bench_server_start_regions(BenchServer *server, const char *program, uns
     }
     write_region(server, "z", server->path, n_vectors, max_clients + ROOM); /* it is read last */
     began = now_ns();
-    server->pid = start_child();
+    server->pid = start_child_ended_by(SIGTERM);
     if (server->pid == 0)
         run_regions(server, program);
     sock = connect_when_served(server, program);
@@ -203,7 +203,6 @@ static void remove_folder(const char *path)
 
 void bench_server_stop(BenchServer *server)
 {
-    /* A server that is killed leaves its worker behind, which goes on serving. */
     if (server->pid > 0 && (kill(server->pid, SIGTERM) < 0 || waitpid(server->pid, NULL, 0) < 0))
         die("the server does not end");
     remove_folder(server->folder);

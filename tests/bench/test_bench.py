@@ -4,11 +4,15 @@ matter here: this machine is busy with tests."""
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree
 
 import pytest
+
+from serve import build_folder, eventually, server_program
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 RUN = TREE / "bench" / "run.py"
@@ -64,3 +68,31 @@ def test_a_server_that_does_not_serve_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("IVSHMEM_SERVER", "/bin/false")
     done = run("--quick", "--output", tmp_path, "idle")
     assert done.returncode == 1 and "does not serve" in done.stderr
+
+
+def descendants(pid):
+    found = [int(child) for child in
+             pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return found + [further for child in found for further in descendants(child)]
+
+
+def has_ended(pid):
+    try:
+        return "\nState:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_a_benchmark_that_is_killed_leaves_no_process(results):  # results: so it is built
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, \
+            subprocess.Popen([build_folder() / "bench/bench-population", server_program(), "1", "0",
+                              "3600", "2"], stdout=subprocess.PIPE, text=True,
+                             env=os.environ | {"TMPDIR": folder}) as bench:
+        assert results
+        assert [json.loads(bench.stdout.readline())["clients"] for _ in range(2)] == [0, 2]
+        left = descendants(bench.pid)
+        assert len(left) == 2, "a keeper and a worker"
+        bench.send_signal(signal.SIGKILL)
+        bench.wait()
+        eventually(lambda: all(map(has_ended, left)), what="the server's end")
+        assert not list(pathlib.Path(folder).glob("*/socket"))
