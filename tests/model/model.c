@@ -36,9 +36,14 @@ static uint32_t choose(const Model *model, uint32_t n)
     return model->driver.choose(n);
 }
 
+static ModelClient *random_place(Model *model)
+{
+    return &model->clients[choose(model, model->setting.n_clients)];
+}
+
 static ModelClient *random_client(Model *model)
 {
-    ModelClient *client = &model->clients[choose(model, model->setting.n_clients)];
+    ModelClient *client = random_place(model);
 
     return client->follower.sock >= 0 ? client : NULL;
 }
@@ -64,19 +69,19 @@ static void dispatch(Model *model)
     CHECK(model, r == 0, "dispatch: %s", ivshmem_server_error(&model->server));
 }
 
-static ModelClient *connect_client(Model *model)
+/* False if it is there already, or if the server has too many waiting. */
+static bool connect_client(Model *model, ModelClient *client)
 {
-    ModelClient *client = &model->clients[choose(model, model->setting.n_clients)];
     struct sockaddr_un address;
     int sock;
 
     if (client->follower.sock >= 0)
-        return NULL;
+        return false;
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     CHECK(model, sock >= 0 && address_of_path(client->path, &address) == 0, "no socket");
     if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0) {
         fd_close(sock); /* the backlog is full */
-        return NULL;
+        return false;
     }
     CHECK(model,
           follower_init(&client->follower, sock, model->setting.n_vectors, model->setting.n_ids),
@@ -84,7 +89,7 @@ static ModelClient *connect_client(Model *model)
     client->follower.observer = client->observer;
     client->rude = false;
     model->n_joins++;
-    return client;
+    return true;
 }
 
 static void be_rude(const Model *model, ModelClient *client)
@@ -154,16 +159,18 @@ static bool is_present(Model *model, int64_t id)
     return id == MODEL_RESERVED_ID || find_id(model, id);
 }
 
-static bool is_known_to_anybody(const Model *model, uint32_t id)
+/* How many clients have been told of an ID, or have it. */
+static unsigned count_knowing(const Model *model, uint32_t id)
 {
+    unsigned n = 0;
+
     for (unsigned i = 0; i < MODEL_CLIENTS; i++) {
         const Follower *follower = &model->clients[i].follower;
 
-        if (follower->sock >= 0 &&
-            (follower->id == id || follower->peers[id].state != PEER_UNKNOWN))
-            return true;
+        n += follower->sock >= 0 &&
+             (follower->id == id || follower->peers[id].state != PEER_UNKNOWN);
     }
-    return false;
+    return n;
 }
 
 static void check_knowledge(Model *model, const Follower *follower)
@@ -255,30 +262,63 @@ void model_check_settled(Model *model)
     check_counters(model);
 }
 
-/* The next ID is the lowest that is neither in use nor known. */
-static void check_next_id(Model *model)
+/* The ID that the next client must get: of those that nobody has, the lowest of those that the
+ * fewest know. Nobody at all knows it unless `recycled`. */
+static uint32_t next_id(Model *model, bool *recycled)
+{
+    unsigned fewest = UINT32_MAX;
+    uint32_t next = 0;
+
+    for (uint32_t id = 0; id < model->setting.n_ids; id++) {
+        unsigned n = count_knowing(model, id);
+
+        if (n < fewest && !is_present(model, id)) {
+            fewest = n;
+            next = id;
+        }
+    }
+    CHECK(model, fewest != UINT32_MAX, "all IDs are in use");
+    *recycled = fewest > 0;
+    return next;
+}
+
+/* A client comes when all has settled, and gets the ID that it must. */
+static void check_next_id(Model *model, ModelClient *client)
 {
     unsigned one_in = faults.one_in;
-    ModelClient *client;
-    uint32_t expected = 0;
+    bool recycled;
+    uint32_t expected;
 
     model_check_settled(model);
-    while (expected < model->setting.n_ids &&
-           (expected == MODEL_RESERVED_ID || is_known_to_anybody(model, expected)))
-        expected++;
-    client = connect_client(model);
-    if (!client || client->path != model->path)
+    expected = next_id(model, &recycled);
+    if (!connect_client(model, client) || client->path != model->path)
         return;
     faults.one_in = 0;
     dispatch(model);
     faults.one_in = one_in;
     read_some(model, client, 2);
     CHECK(model, client->follower.id >= 0, "no ID at once");
-    if (expected < model->setting.n_ids)
-        CHECK(model, client->follower.id == expected, "ID %" PRId64 " instead of %u",
-              client->follower.id, expected);
-    else
-        model->n_recycled++;
+    CHECK(model, client->follower.id == expected, "ID %" PRId64 " instead of %u",
+          client->follower.id, expected);
+    model->n_recycled += recycled;
+}
+
+void model_use_ids_up(Model *model)
+{
+    uint64_t before = model->n_recycled;
+
+    faults.one_in = 0;
+    for (unsigned i = 0; i < MODEL_CLIENTS; i++)
+        if (model->clients[i].follower.sock >= 0)
+            drop(&model->clients[i]);
+    check_next_id(model, &model->clients[0]);
+    for (unsigned i = 0; i < model->setting.n_ids; i++) {
+        check_next_id(model, &model->clients[1]);
+        model_check_settled(model); /* so the first has been told of it */
+        drop(&model->clients[1]);
+    }
+    CHECK(model, model->n_recycled > before, "%u clients have not used all IDs up",
+          model->setting.n_ids);
 }
 
 void model_step(Model *model)
@@ -292,7 +332,7 @@ void model_step(Model *model)
         if (client)
             read_some(model, client, 1 + choose(model, 20));
     } else if (what < 860) {
-        (void)connect_client(model);
+        (void)connect_client(model, random_place(model));
     } else if (what < 960) {
         /* the first of them stay longer, and so use IDs up */
         if (client && (client >= &model->clients[2] || choose(model, 50) == 0))
@@ -305,7 +345,7 @@ void model_step(Model *model)
     } else if (what < 982) {
         model_check_settled(model);
     } else if (what < 985) {
-        check_next_id(model);
+        check_next_id(model, random_place(model));
     }
     model->step++;
 }

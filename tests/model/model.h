@@ -10,7 +10,7 @@
  * - every client that is still connected has its set-up, and knows exactly the others that are, but
  *   for those whose ID it had already seen leave;
  * - an ID given out afterwards is the lowest that is not in use and that no connected client knows;
- *   only if there is none may somebody know it;
+ *   only if there is none may somebody know it, and then as few as possible;
  * - a reserved ID is there for everybody all the time, and an observer for nobody;
  * - ringing each vector of each peer that it knows reaches that peer, and that vector;
  * - the server's counters are what a recount of its views gives.
@@ -58,6 +58,9 @@ void model_start(Model *model, const ModelDriver *driver, const ModelSetting *se
 
 /** Lets something happen. */
 void model_step(Model *model);
+
+/** Without faults: all leave, one stays, and others come and go until an ID has to come again. */
+void model_use_ids_up(Model *model);
 
 /** Lets the server and all clients go on until nothing is left to do, and checks that. */
 void model_check_settled(Model *model);
