@@ -233,7 +233,9 @@ void client_close(ServerCore *core, uint32_t slot, const char *why)
     core->state.listeners[client->listener].n_clients--;
     core->state.header->stats.n_departures++;
     view_clear(state, &core->ids, slot);
-    if (!client->reserved) {
+    if (client->reserved) {
+        listeners_resume(core); /* its listener may have a limit of its own */
+    } else {
         if (client->id != STATE_NO_ID)
             identity_leave(core, slot);
         drop_slot(core, slot);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A listener on a socket that the caller has made: used, left as it is, and quiet when it goes. */
+/* Listeners: on a socket that the caller has made, which is used, left as it is, and quiet when it
+ * goes; and at their own limit. */
 #include "ivshmem-server.h"
 #include "util/address.h"
 #include "util/cleanup.h"
@@ -171,6 +172,49 @@ static void test_checked_first(void **state)
     ivshmem_server_close(&server);
 }
 
+static void dispatch_some(IvshmemServer *server)
+{
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(ivshmem_server_dispatch(server), 0);
+}
+
+/* Whoever waits for the one client of a reserved identity to leave comes in when it has left. */
+static void test_reserved_identity_at_its_limit(void **state)
+{
+    const Place *place = *state;
+    IvshmemServerListenerConfig config;
+    IvshmemServerConfig region;
+    IvshmemServerListenerInfo info;
+    IvshmemServer server;
+    int first, second;
+
+    ivshmem_server_config_init(&region);
+    region.unix_sock_path = NULL;
+    region.memory = IVSHMEM_SERVER_MEMORY_MEMFD;
+    region.shm_size = 4096;
+    assert_int_equal(ivshmem_server_init_config(&server, &region), 0);
+    assert_int_equal(ivshmem_server_start(&server), 0);
+    ivshmem_server_listener_config_init(&config);
+    config.unix_sock_path = place->path;
+    config.socket_fd = place->fd;
+    config.reserved_id = 3;
+    config.max_clients = 1;
+    assert_int_equal(ivshmem_server_listener_add(&server, &config), 0);
+    first = come(place);
+    dispatch_some(&server);
+    second = come(place);
+    dispatch_some(&server);
+    assert_int_equal(ivshmem_server_listener_info(&server, 0, &info), 0);
+    assert_int_equal(info.n_joins, 1);
+    assert_int_equal(info.n_refusals, 0);
+    close(first);
+    dispatch_some(&server);
+    assert_int_equal(ivshmem_server_listener_info(&server, 0, &info), 0);
+    assert_int_equal(info.n_joins, 2);
+    close(second);
+    ivshmem_server_close(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +222,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_quiet_when_it_goes, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_refused, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_checked_first, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_reserved_identity_at_its_limit, make_place,
+                                        remove_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
