@@ -283,3 +283,22 @@ def test_path_that_is_in_use_ends_the_start(controlled, place):
                           check=False)
     assert done.returncode == 1 and "another server listens at" in done.stderr
     assert not (place.folder / "other").exists()
+
+
+def test_a_flood_of_commands_holds_nobody_up(controlled):
+    """Whoever has a command is served before somebody else has a second one: also before the end
+    that the flood asks for."""
+    server = controlled()
+    flood, others = server.connect(), [server.connect() for _ in range(3)]
+    worker = flood.ask("query-status")["pid"]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        flood.send(b'{"execute": "query-version"}' * 20 + b'{"execute": "quit"}')
+        for other in others:
+            other.send(b'{"execute": "query-version"}' * 3)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    for other in others:
+        for _ in range(3):
+            assert "return" in other.answer()
+    assert server.process.wait(10) == 0

@@ -23,6 +23,7 @@ typedef struct Control {
     Session *sessions;
     unsigned n_sessions;
     uint64_t busy_turn; /* the loop's, in which a command was done last */
+    uint64_t round;     /* in which each session may do one */
     bool hands_over;    /* a session has been told that it gets everything */
     int reserve_fd;     /* given up for a moment to refuse a connection */
 } Control;

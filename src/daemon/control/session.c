@@ -143,6 +143,7 @@ static void take_command(Session *session)
 
     if (kind != FRAME_NONE) {
         session->control->busy_turn = session->control->daemon->loop.turn;
+        session->round = session->control->round;
         answer_frame(session, kind, length);
     } else if (session->in_used >= SESSION_MAX_REQUEST) {
         put_json(session, json_error("GenericError", "the command has more than 65536 bytes"));
@@ -189,13 +190,30 @@ static void hand_over(Session *session)
     session_close(session);
 }
 
+/* Whether the session may do a command in this turn of the loop: one of all sessions together, as
+ * the regions come first, and one of each in a round. epoll names who is ready in the same order
+ * every time, so the first of them could hold all others up otherwise. A round is over when nobody
+ * has done a command in a turn: whoever has one then has had his. */
+static bool is_its_turn(const Session *session)
+{
+    Control *control = session->control;
+    uint64_t turn = control->daemon->loop.turn;
+
+    if (control->busy_turn == turn)
+        return false;
+    if (session->round != control->round)
+        return true;
+    if (control->busy_turn + 1 == turn)
+        return false;
+    control->round++;
+    return true;
+}
+
 static void ready(void *owner, uint32_t events)
 {
     Session *session = owner;
 
-    /* One command in a turn of all sessions together: the regions come first, and whoever is left
-     * out now is ready in the next turn, too. */
-    if (session->control->busy_turn == session->control->daemon->loop.turn)
+    if (!is_its_turn(session)) /* it will be ready in the next turn, too */
         return;
     if (events & EPOLLIN && session->in_used < SESSION_MAX_REQUEST && !read_some(session)) {
         session_close(session);
@@ -251,6 +269,7 @@ int session_open(Control *control, int sock)
         return -ENOMEM;
     }
     session->control = control;
+    session->round = control->round - 1;
     session->handler = (LoopHandler){sock, ready, destroy, session, NULL, false};
     identify(session, sock);
     r = loop_add(&control->daemon->loop, &session->handler, EPOLLIN);

@@ -3,9 +3,9 @@
  * A connection to the control socket: QMP's greeting and negotiation, commands, answers, events.
  *
  * It disturbs nobody: it never waits, takes no further command while much of its answers is unread,
- * does one in a turn of the loop (all sessions together: the regions are served in between), drops
- * events that do not fit (and says how many), and is disconnected when a command is too long or too
- * many events were dropped.
+ * does one in a turn of the loop (all sessions together: the regions are served in between) and one
+ * in a round of all sessions that have some, drops events that do not fit (and says how many), and
+ * is disconnected when a command is too long or too many events were dropped.
  */
 #pragma once
 
@@ -28,6 +28,7 @@ struct Session {
     Session *next;
     Session **previous_next;
     LoopHandler handler;
+    uint64_t round; /* in which it has done a command last */
     Framer framer;
     char *in;
     size_t in_used, in_size;
