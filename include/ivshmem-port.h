@@ -142,7 +142,8 @@ IVSHMEM_API int ivshmem_port_ring(IvshmemPort *port, unsigned peer, unsigned vec
  *
  * @param timeout_ms milliseconds; 0 does not wait, negative waits for ever
  * @return 1 if it was rung (once or more), 0 if the time is up, -EINVAL if there is no such
- *         vector, -EOPNOTSUPP without interrupts, -EINTR if a signal came
+ *         vector, -EOPNOTSUPP without interrupts, -EINTR if a signal came; on the host also -EIO or
+ *         an errno of read(2) if the server gave us something else than an eventfd
  */
 IVSHMEM_API int ivshmem_port_wait(IvshmemPort *port, unsigned vector, int timeout_ms);
 

@@ -16,6 +16,9 @@
 
 #include "ivshmem-port.h"
 #include "ivshmem-server.h"
+#include "util/address.h"
+#include "util/fdpass.h"
+#include "wire/message.h"
 
 #define SIZE      8192
 #define N_VECTORS 2
@@ -332,6 +335,56 @@ static void test_refused(void **state)
     assert_null(port);
 }
 
+static void send_message(int sock, int64_t value, int fd)
+{
+    uint8_t bytes[WIRE_MESSAGE_SIZE];
+
+    wire_encode(bytes, value);
+    if (fdpass_send(sock, bytes, sizeof(bytes), &fd, fd >= 0) != sizeof(bytes))
+        _exit(EXIT_FAILURE);
+}
+
+/* A server whose vectors are no eventfds: they are readable, and cannot be read. Does not return. */
+static void lie(int listener)
+{
+    int sock = accept(listener, NULL, NULL), memory = open("/dev/zero", O_RDWR | O_CLOEXEC);
+
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    send_message(sock, WIRE_PROTOCOL_VERSION, -1);
+    send_message(sock, 0, -1);
+    send_message(sock, WIRE_MEMORY, memory);
+    send_message(sock, 0, open("/dev/null", O_WRONLY | O_CLOEXEC));
+    for (;;)
+        (void)pause();
+}
+
+static void test_what_is_no_eventfd(void **state)
+{
+    World *world = *state;
+    const IvshmemPortOptions options = {.n_vectors = 1, .no_memory = true};
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address;
+    IvshmemPort *port = NULL;
+    int looks = 0;
+    pid_t liar;
+
+    strcat(world->uri, "-of-a-liar");
+    assert_int_equal(address_of_path(world->uri + strlen("unix:"), &address), 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    liar = fork();
+    assert_true(liar >= 0);
+    if (liar == 0)
+        lie(listener);
+    assert_int_equal(ivshmem_port_open(&port, world->uri, &options), 0);
+    assert_int_equal(ivshmem_port_wait(port, 0, BOUND_MS), -EBADF);
+    assert_int_equal(ivshmem_port_wait_for(port, 0, look_in_vain, &looks, BOUND_MS), -EBADF);
+    ivshmem_port_close(port);
+    assert_int_equal(kill(liar, SIGKILL), 0);
+    assert_int_equal(waitpid(liar, NULL, 0), liar);
+    (void)close(listener);
+}
+
 #define served_test(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
@@ -339,7 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         served_test(test_what_it_is), served_test(test_doorbells), served_test(test_wary),
         served_test(test_peers),      served_test(test_wait_for),  served_test(test_server_gone),
-        served_test(test_how_to_map), served_test(test_refused),
+        served_test(test_how_to_map), served_test(test_refused), served_test(test_what_is_no_eventfd),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

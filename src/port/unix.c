@@ -193,6 +193,17 @@ int port_ring_unix(IvshmemPort *port, unsigned peer, unsigned vector)
     return write(found->vectors[vector], &one, sizeof(one)) < 0 && errno != EAGAIN ? -errno : 0;
 }
 
+/* Takes a doorbell. 1, 0 if there is none, or a negative errno if it is no eventfd. */
+static int take_doorbell(int fd)
+{
+    uint64_t count;
+    ssize_t n = nowait_read(fd, &count, sizeof(count));
+
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    return n == sizeof(count) ? 1 : -EIO;
+}
+
 /* Waits, takes the news, and takes the doorbell. 1, 0 when the time is up, or a negative errno. */
 static int wait_until(IvshmemPort *port, int fd, int64_t deadline)
 {
@@ -201,7 +212,7 @@ static int wait_until(IvshmemPort *port, int fd, int64_t deadline)
         {.fd = news_fd(port), .events = POLLIN},
     };
     bool both = ++port->n_waits % NEWS_EVERY == 0;
-    uint64_t count;
+    int r;
 
     for (;; both = true) {
         int left = deadline_left(deadline);
@@ -212,8 +223,9 @@ static int wait_until(IvshmemPort *port, int fd, int64_t deadline)
             return n < 0 ? -errno : 0;
         if (both && fds[1].revents)
             take_news(port);
-        if (n > 0 && fds[0].revents && nowait_read(fd, &count, sizeof(count)) == sizeof(count))
-            return 1;
+        r = n > 0 && fds[0].revents ? take_doorbell(fd) : 0;
+        if (r != 0 || left == 0)
+            return r;
     }
 }
 
