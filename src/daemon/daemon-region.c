@@ -154,11 +154,24 @@ static int explain(const DaemonRegion *region, int r, ErrorText *error)
     return error_set(error, r, "%s%s", text, is_the_kernels ? lack_of_rights(r) : "");
 }
 
+/* A next worker reads them as settings, which have room for so many. */
+static bool is_full(const DaemonRegion *region)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < region->n_listeners; i++)
+        n += region->listeners[i] != NULL;
+    return n >= SETTINGS_MAX_SOCKETS;
+}
+
 static int add_listener(DaemonRegion *region, const ListenerSettings *settings, ErrorText *error)
 {
     IvshmemServerListenerConfig config = settings->config;
     int r, index;
 
+    if (is_full(region))
+        return error_set(error, -ENOSPC, "no room for another listener: a region has %d at most",
+                         SETTINGS_MAX_SOCKETS);
     config.socket_fd = passed_find(region->daemon->passed, settings->path);
     index = ivshmem_server_listener_add(&region->server, &config);
     if (index < 0)

@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from control import CommandError
 from peer import settle
 from serve import children, eventually
 
@@ -82,3 +83,22 @@ def test_descriptors_after_many_changes(server, configured):
     kill_worker(server)
     assert configured.connect().ask("query-status")["fds-used"] <= before + 1
     settle([peer, configured.peer("a", 2)])
+
+
+MAX_LISTENERS = 1024  # of a region, its observers' included
+
+
+def test_as_many_listeners_as_there_can_be(configured, place):
+    """One more than a next worker can read is one too many for a command."""
+    listeners = [f"[listener l{i}]\nsocket={{folder}}/l{i}\n" for i in range(MAX_LISTENERS - 2)]
+    server = configured.write("web", "[region]\n" + "".join(listeners)).start()
+    control = configured.connect()
+    control.ask("listener-add", region="web", name="last", socket=f"{place.folder}/last")
+    with pytest.raises(CommandError, match="a region has 1024 at most"):
+        control.ask("listener-add", region="web", name="more", socket=f"{place.folder}/more")
+    assert not (place.folder / "more").exists()
+    peer = configured.peer("last")
+    kill_worker(server)
+    assert configured.peer("l0").id == 1
+    peer.close()
+    assert len(configured.connect().ask("query-listeners")) == MAX_LISTENERS
