@@ -261,9 +261,15 @@ bool accept_take(ServerCore *core, Listener *listener, int sock)
 /* Whether he cannot become a client however long he waits. */
 static bool is_one_too_many(ServerCore *core, uid_t uid)
 {
-    unsigned most = core->server->config_.max_clients_per_uid;
+    unsigned most = core->server->config_.max_clients_per_uid, n;
 
-    return most && count_clients(core, uid, most) + lobby_count(&core->lobby, uid) >= most;
+    if (!most)
+        return false;
+    n = count_clients(core, uid, most);
+    if (n + lobby_count(&core->lobby, uid) < most)
+        return false;
+    lobby_drop_hung_up(&core->lobby, uid);
+    return n + lobby_count(&core->lobby, uid) >= most;
 }
 
 static void refuse_one_too_many(ServerCore *core, Listener *listener, int sock,

@@ -114,10 +114,11 @@ int lobby_add(Lobby *lobby, const Listener *listener, uid_t uid, int sock)
 }
 #pragma GCC diagnostic pop
 
-static void drop_hung_up(Lobby *lobby, LobbyQueue *queue)
+static void search_queue(Lobby *lobby, LobbyQueue *queue)
 {
     LobbyPlace **link = &queue->first;
 
+    queue->was_searched = true;
     while (*link) {
         LobbyPlace *place = *link;
 
@@ -134,17 +135,21 @@ static void drop_hung_up(Lobby *lobby, LobbyQueue *queue)
     }
 }
 
-unsigned lobby_count(Lobby *lobby, uid_t uid)
+unsigned lobby_count(const Lobby *lobby, uid_t uid)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i < lobby->n_queues; i++) {
-        if (lobby->queues[i].uid != uid)
-            continue;
-        drop_hung_up(lobby, &lobby->queues[i]);
-        n += lobby->queues[i].n;
-    }
+    for (unsigned i = 0; i < lobby->n_queues; i++)
+        if (lobby->queues[i].uid == uid)
+            n += lobby->queues[i].n;
     return n;
+}
+
+void lobby_drop_hung_up(Lobby *lobby, uid_t uid)
+{
+    for (unsigned i = 0; i < lobby->n_queues; i++)
+        if (lobby->queues[i].uid == uid && !lobby->queues[i].was_searched)
+            search_queue(lobby, &lobby->queues[i]);
 }
 
 static unsigned count_of_listener(const Lobby *lobby, const Listener *listener)
@@ -187,7 +192,7 @@ static void end_turn(Lobby *lobby)
     unsigned n = 0;
 
     for (unsigned i = 0; i < lobby->n_queues; i++) {
-        lobby->queues[i].had_turn = false;
+        lobby->queues[i].had_turn = lobby->queues[i].was_searched = false;
         if (lobby->queues[i].n > 0)
             lobby->queues[n++] = lobby->queues[i];
     }

@@ -29,8 +29,8 @@ typedef struct LobbyPlace LobbyPlace;
 typedef struct LobbyQueue {
     uint32_t listener;
     uid_t uid;
-    bool
-        had_turn; /* it came when none of its user's waited, and was set up at once: in this turn */
+    bool had_turn;     /* in this turn one came that did not have to wait */
+    bool was_searched; /* in this turn, for those that have hung up */
     unsigned n;
     LobbyPlace *first, *last;
 } LobbyQueue;
@@ -54,8 +54,12 @@ void lobby_each_fd(const Lobby *lobby, void (*named)(void *opaque, int fd), void
 /** Whether another connection can be accepted from the listener. */
 bool lobby_has_room(const struct ServerCore *core, const struct Listener *listener);
 
-/** How many of the user's connections wait. Those that have hung up meanwhile are dropped. */
-unsigned lobby_count(Lobby *lobby, uid_t uid);
+/** How many of the user's connections wait, some of which may have hung up meanwhile. */
+unsigned lobby_count(const Lobby *lobby, uid_t uid);
+
+/** Drops those of them that have hung up. That costs a system call for each, so it is done once in
+ *  a turn, however many come. */
+void lobby_drop_hung_up(Lobby *lobby, uid_t uid);
 
 /** Whether a connection of the user need not wait: it is his first in this turn, and none waits. To
  * be called once for each, before lobby_add(). */
