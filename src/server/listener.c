@@ -141,12 +141,9 @@ int listener_add(ServerCore *core, const IvshmemServerListenerConfig *config, Li
     Listener *listener = find_place(&core->state);
     int r;
 
-    if (!listener) {
-        if (socket)
-            listen_socket_close(socket);
+    if (!listener)
         return core_fail(core->server, -ENOSPC, "no room for more than %d listeners",
                          LISTENERS_MAX);
-    }
     fill_in(listener, core, config);
     if (socket)
         listener->socket = *socket;
@@ -154,11 +151,15 @@ int listener_add(ServerCore *core, const IvshmemServerListenerConfig *config, Li
         (r = watch(core, listener)) == 0 && config->reserved_id >= 0)
         r = reserve(core, listener, config);
     if (r < 0) {
+        if (socket)
+            listener->socket.lock_fd = -1; /* the caller's still */
         close_socket(core, listener);
         return r;
     }
     if (config->observers)
         keep_observer_id(core);
+    if (socket)
+        *socket = LISTEN_SOCKET_NONE;
     state_barrier();
     listener->in_use = true;
     return (int)listener->index;

@@ -36,7 +36,8 @@ typedef struct Listener {
 /**
  * Opens a listener. The text of an error is kept for ivshmem_server_error().
  *
- * @param socket  locked already and taken over, or NULL: the path is locked here
+ * @param socket  locked already, and taken over unless there is an error; NULL: the path is locked
+ *                here
  * @return its index or a negative errno
  */
 int listener_add(struct ServerCore *core, const IvshmemServerListenerConfig *config,

@@ -18,8 +18,8 @@ static void core_free(ServerCore *core)
         return;
     lobby_free(&core->lobby);
     linger_free(&core->linger);
+    region_close(&core->region); /* while the path is ours: see lock_first() */
     listen_socket_close(&core->first);
-    region_close(&core->region);
     timers_free(&core->timers);
     fd_close(core->epoll_fd);
     fd_close(core->wake_fd);
@@ -106,9 +106,10 @@ static int open_memory(ServerCore *core)
     return 0;
 }
 
-/* The first listener's path is locked before the memory is touched. Two servers that start at once
- * would both take the memory otherwise, and the one that made it would remove it when it finds that
- * the other has the path. */
+/* The first listener's path is locked before the memory is touched, and until it is removed. Two
+ * servers that start at once would both take the memory otherwise, and the one that made it would
+ * remove it when it finds that the other has the path; and one that ends would remove what its
+ * successor has taken. */
 static int lock_first(ServerCore *core)
 {
     IvshmemServer *server = core->server;
@@ -127,7 +128,6 @@ static int open_first(ServerCore *core)
 {
     IvshmemServer *server = core->server;
     IvshmemServerListenerConfig config;
-    ListenSocket locked = core->first;
 
     ivshmem_server_listener_config_init(&config);
     config.unix_sock_path = server->unix_sock_path;
@@ -137,8 +137,7 @@ static int open_first(ServerCore *core)
     config.socket_fd = server->config_.socket_fd;
     config.backlog = server->config_.backlog;
     config.max_accepts_per_s = server->config_.max_accepts_per_s;
-    core->first = LISTEN_SOCKET_NONE;
-    return listener_add(core, &config, &locked);
+    return listener_add(core, &config, &core->first);
 }
 
 static int open_all(ServerCore *core)
@@ -293,6 +292,7 @@ void ivshmem_server_close(IvshmemServer *server)
     core_log(server, LOG_DEBUG, "close server");
     BITMAP_FOREACH(slot, core->state.connected, core->state.header->max_clients)
         client_close(core, slot, NULL);
+    region_close(&core->region); /* while the paths are ours: see lock_first() */
     for (uint32_t i = 0; i < core->state.header->listener_limit; i++)
         if (listener_at(core, i))
             listener_remove(core, listener_at(core, i));

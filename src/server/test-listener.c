@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Listeners: on a socket that the caller has made, which is used, left as it is, and quiet when it
- * goes; and at their own limit. */
+ * goes; at their own limit; and how long a path is theirs. */
 #include "ivshmem-server.h"
 #include "util/address.h"
 #include "util/cleanup.h"
@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 typedef struct Place {
@@ -215,6 +216,40 @@ static void test_reserved_identity_at_its_limit(void **state)
     ivshmem_server_close(&server);
 }
 
+/* Whoever gets the path next may use an object of the same name: it must not be removed then. */
+static void test_memory_goes_before_the_path(void **state)
+{
+    const Place *place = *state;
+    _cleanup_close_ int events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    union {
+        struct inotify_event first;
+        char bytes[8192];
+    } read_events;
+    char path[64], name[32], gone[256] = "";
+    IvshmemServer server;
+    ssize_t n;
+
+    (void)snprintf(path, sizeof(path), "%s/own", place->folder);
+    (void)snprintf(name, sizeof(name), "%s", strrchr(place->folder, '/') + 1);
+    assert_int_equal(ivshmem_server_init(&server, path, name, true, 4096, 1, false), 0);
+    assert_int_equal(ivshmem_server_start(&server), 0);
+    assert_true(inotify_add_watch(events, "/dev/shm", IN_DELETE) >= 0);
+    assert_true(inotify_add_watch(events, place->folder, IN_DELETE) >= 0);
+    ivshmem_server_close(&server);
+    n = read(events, read_events.bytes, sizeof(read_events));
+    for (ssize_t at = 0; at < n;) {
+        const struct inotify_event *event = (const void *)(read_events.bytes + at);
+
+        if (strcmp(event->name, name) == 0 || strcmp(event->name, "own") == 0)
+            (void)snprintf(gone + strlen(gone), sizeof(gone) - strlen(gone), "%s ", event->name);
+        at += (ssize_t)(sizeof(*event) + event->len);
+    }
+    strcat(name, " own ");
+    assert_string_equal(gone, name);
+    strcat(path, ".lock");
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +259,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_checked_first, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_reserved_identity_at_its_limit, make_place,
                                         remove_place),
+        cmocka_unit_test_setup_teardown(test_memory_goes_before_the_path, make_place, remove_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
