@@ -344,7 +344,8 @@ static void send_message(int sock, int64_t value, int fd)
         _exit(EXIT_FAILURE);
 }
 
-/* A server whose vectors are no eventfds: they are readable, and cannot be read. Does not return. */
+/* A server whose vectors are no eventfds: they are readable, and cannot be read. Does not return.
+ */
 static void lie(int listener)
 {
     int sock = accept(listener, NULL, NULL), memory = open("/dev/zero", O_RDWR | O_CLOEXEC);
@@ -390,9 +391,15 @@ static void test_what_is_no_eventfd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        served_test(test_what_it_is), served_test(test_doorbells), served_test(test_wary),
-        served_test(test_peers),      served_test(test_wait_for),  served_test(test_server_gone),
-        served_test(test_how_to_map), served_test(test_refused), served_test(test_what_is_no_eventfd),
+        served_test(test_what_it_is),
+        served_test(test_doorbells),
+        served_test(test_wary),
+        served_test(test_peers),
+        served_test(test_wait_for),
+        served_test(test_server_gone),
+        served_test(test_how_to_map),
+        served_test(test_refused),
+        served_test(test_what_is_no_eventfd),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
