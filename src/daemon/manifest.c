@@ -50,10 +50,23 @@ static int write_all(int fd, const void *bytes, size_t length, off_t offset)
     return n < 0 ? -errno : (size_t)n < length ? -ENOSPC : 0;
 }
 
+/* The text as a line of the caller's, without a NUL; NULL if there is no memory. Into a buffer of
+ * our own: jansson 2.14 leaves bytes out where it cannot enlarge its own. */
+static char *write_line(const json_t *text, size_t *length)
+{
+    _cleanup_free_ char *line = NULL;
+
+    *length = json_dumpb(text, NULL, 0, JSON_COMPACT);
+    line = *length ? malloc(*length) : NULL;
+    if (!line || json_dumpb(text, line, *length, JSON_COMPACT) != *length)
+        return NULL;
+    return ptr_steal(line);
+}
+
 int manifest_store(int fd, json_t *text)
 {
-    _cleanup_free_ char *line = json_dumps(text, JSON_COMPACT);
-    size_t length = line ? strlen(line) : 0;
+    size_t length;
+    _cleanup_free_ char *line = write_line(text, &length);
     uint64_t current;
     Header header;
     unsigned next;

@@ -8,14 +8,36 @@
 
 #include <string.h>
 
+/* A text with a part more. NULL, and no text, if there is no memory: a text that lacks something
+ * would have whoever goes on close it. */
+static json_t *with(json_t *object, const char *name, json_t *value)
+{
+    if (json_object_set_new(object, name, value) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *with_element(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+static json_t *with_fd(json_t *text, const char *name, int fd)
+{
+    return fd < 0 ? text : with(text, name, json_integer(fd));
+}
+
 static json_t *write_listeners(const DaemonRegion *region)
 {
     json_t *array = json_array();
 
     for (int i = 0; i < region->n_listeners; i++)
         if (region->listeners[i])
-            (void)json_array_append_new(array,
-                                        settings_json_of_listener(&region->listeners[i]->settings));
+            array = with_element(array, settings_json_of_listener(&region->listeners[i]->settings));
     return array;
 }
 
@@ -23,9 +45,17 @@ static json_t *write_region(const DaemonRegion *region)
 {
     json_t *text = settings_json_of_region(&region->settings);
 
-    (void)json_object_set_new(text, "state-fd", json_integer(region->state_fd));
-    (void)json_object_set_new(text, "listeners", write_listeners(region));
-    return text;
+    text = with(text, "state-fd", json_integer(region->state_fd));
+    return with(text, "listeners", write_listeners(region));
+}
+
+static json_t *write_regions(const Daemon *daemon)
+{
+    json_t *array = json_array();
+
+    for (const DaemonRegion *region = daemon->regions; region; region = region->next)
+        array = with_element(array, write_region(region));
+    return array;
 }
 
 static json_t *write_control(const ListenSocket *socket)
@@ -35,32 +65,26 @@ static json_t *write_control(const ListenSocket *socket)
                      "inode", (json_int_t)socket->inode);
 }
 
-static void write_fd(json_t *text, const char *name, int fd)
+static json_t *write_pidfile(const Pidfile *pidfile)
 {
-    if (fd >= 0)
-        (void)json_object_set_new(text, name, json_integer(fd));
+    return json_pack("{s:o,s:i}", "path", settings_json_of_bytes(pidfile->path), "fd", pidfile->fd);
 }
 
 int daemon_remember(const Daemon *daemon)
 {
-    json_t *text, *regions;
+    json_t *text;
 
     if (daemon->manifest_fd < 0)
         return 0;
-    regions = json_array();
-    for (const DaemonRegion *region = daemon->regions; region; region = region->next)
-        (void)json_array_append_new(regions, write_region(region));
-    text = json_pack("{s:s,s:I,s:o}", "version", IVSHMEM_VERSION, "since",
-                     (json_int_t)daemon->started_at, "regions", regions);
+    text =
+        json_pack("{s:s,s:I}", "version", IVSHMEM_VERSION, "since", (json_int_t)daemon->started_at);
+    text = with(text, "regions", write_regions(daemon));
     if (daemon->control.socket.fd >= 0)
-        (void)json_object_set_new(text, "control", write_control(&daemon->control.socket));
+        text = with(text, "control", write_control(&daemon->control.socket));
     if (daemon->pidfile.fd >= 0)
-        (void)json_object_set_new(text, "pidfile",
-                                  json_pack("{s:o,s:i}", "path",
-                                            settings_json_of_bytes(daemon->pidfile.path), "fd",
-                                            daemon->pidfile.fd));
-    write_fd(text, "predecessor-fd", daemon->predecessor_fd);
-    write_fd(text, "successor-fd", daemon->successor_fd);
+        text = with(text, "pidfile", write_pidfile(&daemon->pidfile));
+    text = with_fd(text, "predecessor-fd", daemon->predecessor_fd);
+    text = with_fd(text, "successor-fd", daemon->successor_fd);
     return text ? manifest_store(daemon->manifest_fd, text) : -ENOMEM;
 }
 

@@ -112,7 +112,10 @@ static json_t *ids(const PolicyList *list)
     json_t *array = json_array();
 
     for (unsigned i = 0; i < list->n; i++)
-        (void)json_array_append_new(array, json_integer(list->ids[i]));
+        if (json_array_append_new(array, json_integer(list->ids[i])) < 0) {
+            json_decref(array);
+            return NULL; /* a list that is shorter could let everybody in */
+        }
     return array;
 }
 
@@ -148,8 +151,9 @@ static json_t *write_field(const Field *field, const void *settings)
     case FIELD_UNSIGNED:
         return json_integer(*(const unsigned *)at);
     case FIELD_U64:
+        return json_integer((json_int_t) * (const uint64_t *)at);
     case FIELD_I64:
-        return json_integer(*(const json_int_t *)at);
+        return json_integer(*(const int64_t *)at);
     case FIELD_IDS:
         return ids(at);
     }
@@ -174,8 +178,10 @@ static bool read_field(const Field *field, const json_t *value, void *settings)
         *(unsigned *)at = (unsigned)number;
         return json_is_integer(value) && number >= 0 && number <= UINT32_MAX;
     case FIELD_U64:
+        *(uint64_t *)at = (uint64_t)number;
+        return json_is_integer(value);
     case FIELD_I64:
-        *(json_int_t *)at = number;
+        *(int64_t *)at = number;
         return json_is_integer(value);
     case FIELD_IDS:
         return read_ids(value, at);
