@@ -104,16 +104,17 @@ static void tell_dropped(Session *session)
 {
     json_t *event;
 
-    if (!session->n_dropped || unread(session) >= SESSION_MAX_UNREAD)
+    if (!session->n_dropped || session->is_closing || unread(session) >= SESSION_MAX_UNREAD)
         return;
     event = json_event("EVENTS_DROPPED", json_pack("{s:i}", "count", (int)session->n_dropped));
     session->n_dropped = 0;
     put_json(session, event);
 }
 
+/* One that is closing has its last line: more would put its end off for as long as events come. */
 void session_send_event(Session *session, const char *line, size_t length)
 {
-    if (session->handler.retired || !session->is_negotiated)
+    if (session->handler.retired || !session->is_negotiated || session->is_closing)
         return;
     tell_dropped(session);
     if (unread(session) + length > SESSION_MAX_UNREAD || !put(session, line, length)) {

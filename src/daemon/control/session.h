@@ -54,5 +54,5 @@ int session_open(struct Control *control, int sock);
 /** Ends it; it is destroyed after the batch of events. */
 void session_close(Session *session);
 
-/** Sends an event to a session that has negotiated, or drops it. */
+/** Sends an event to a session that has negotiated and is not closing, or drops it. */
 void session_send_event(Session *session, const char *line, size_t length);
