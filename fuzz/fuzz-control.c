@@ -11,6 +11,7 @@
  */
 #include "daemon/control/command.h"
 #include "daemon/control/control.h"
+#include "daemon/control/json.h"
 #include "daemon/control/keys.h"
 #include "daemon/daemon.h"
 #include "daemon/report.h"
@@ -21,9 +22,13 @@
 
 #define CLIENTS_MAX 3
 #define SENT_MAX    (1U << 20)
-#define READ_AHEAD  (2 * 4096)   /* bytes that a session may have beyond a command */
-#define ANSWER_MAX  (400U << 10) /* bytes: the longest that is given below, with an "id" */
-#define LONG_RESULT (40U << 10)  /* bytes */
+#define READ_AHEAD  (2 * 4096)          /* bytes that a session may have beyond a command */
+#define ANSWER_MAX  (400U << 10)        /* bytes: the longest that is given below, with an "id" */
+#define LONG_RESULT (40U << 10)         /* bytes */
+#define GOT_MAX     (ANSWER_MAX + 4096) /* bytes: a line and what was read with its end */
+#define FLOOD       20                  /* events of this many bytes: nobody's share of them fits */
+#define FLOOD_BYTES (20U << 10)
+#define FLOOD_MORE  4000 /* events that whoever is dropping them does not get either */
 #define TURNS_MAX   20000
 
 typedef struct Client {
@@ -42,6 +47,8 @@ typedef struct Client {
 static Input input;
 static struct Daemon server;
 static Client clients[CLIENTS_MAX];
+static char fill[LONG_RESULT]; /* what is long consists of this */
+static char sent_bytes[CLIENTS_MAX][SENT_MAX], got_bytes[CLIENTS_MAX][GOT_MAX];
 
 void report_line(int priority, const char *region, const char *line)
 {
@@ -140,12 +147,9 @@ int passed_find(const Passed *passed, const char *path)
 
 int run_query_clients(struct Daemon *daemon, json_t *arguments, json_t **result, ErrorText *error)
 {
-    static char text[LONG_RESULT];
-
     (void)error;
     RULE(daemon == &server && json_is_object(arguments));
-    memset(text, 'x', sizeof(text));
-    *result = json_stringn(text, sizeof(text));
+    *result = json_stringn_nocheck(fill, LONG_RESULT);
     return 0;
 }
 
@@ -210,9 +214,33 @@ static void check_event(Client *client, const json_t *event)
     RULE(json_object_get(json_object_get(event, "timestamp"), "microseconds"));
 }
 
+/* What is long is looked at, but not read as JSON, which would take most of the time. */
+static json_t *read_line(const char *line, size_t n)
+{
+    static const struct {
+        const char *before;
+        size_t n;
+    } known[] = {
+        {"{\"return\":\"", LONG_RESULT},
+        {"{\"event\":\"SOMETHING\",\"data\":{\"what\":\"", FLOOD_BYTES},
+    };
+    static char shorter[GOT_MAX];
+
+    for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        size_t at = strlen(known[i].before), end = at + known[i].n;
+
+        if (n < end || memcmp(line, known[i].before, at) || memcmp(line + at, fill, known[i].n))
+            continue;
+        memcpy(shorter, line, at);
+        memcpy(shorter + at, line + end, n - end);
+        return json_loadb(shorter, n - known[i].n, 0, NULL);
+    }
+    return json_loadb(line, n, 0, NULL);
+}
+
 static void check_line(Client *client, const char *line, size_t n)
 {
-    json_t *message = json_loadb(line, n, 0, NULL);
+    json_t *message = read_line(line, n);
 
     RULE(n >= 2 && line[n - 2] == '\r' && json_is_object(message) && !client->too_long);
     if (!client->was_heard)
@@ -275,8 +303,6 @@ static void turn(void)
 static void free_client(Client *client)
 {
     client->sock = fd_close(client->sock);
-    free(client->sent);
-    free(client->got);
     *client = (Client){.sock = -1, .session = client->session};
 }
 
@@ -289,8 +315,11 @@ static void open_client(Client *client)
         return;
     RULE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
     RULE(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0);
-    *client = (Client){.sock = ends[1], .sent = malloc(1), .got = malloc(1)};
-    RULE(client->sent && client->got);
+    *client = (Client){
+        .sock = ends[1],
+        .sent = sent_bytes[client - clients],
+        .got = got_bytes[client - clients],
+    };
     RULE(session_open(&server.control, ends[0]) == 0);
     client->session = server.control.sessions;
     client->session->may_change = input_choose(&input, 8) > 0;
@@ -302,8 +331,6 @@ static void send_bytes(Client *client, const void *bytes, size_t n)
 
     if (client->sock < 0 || client->has_shut || client->n_sent + n > SENT_MAX)
         return;
-    client->sent = realloc(client->sent, client->n_sent + n);
-    RULE(client->sent || n == 0);
     sent = send(client->sock, bytes, n, MSG_NOSIGNAL);
     if (sent <= 0)
         return;
@@ -365,8 +392,7 @@ static bool read_some(Client *client, size_t most)
 
     if (n <= 0)
         return false;
-    client->got = realloc(client->got, client->n_got + (size_t)n);
-    RULE(client->got);
+    RULE(client->n_got + (size_t)n <= GOT_MAX);
     memcpy(client->got + client->n_got, bytes, (size_t)n);
     client->n_got += (size_t)n;
     while ((end = memchr(client->got, '\n', client->n_got))) {
@@ -379,17 +405,56 @@ static bool read_some(Client *client, size_t most)
     return true;
 }
 
+/* One event, n times. All but the first are sent as control_tell() does, but written only once. */
+static void tell_repeated(unsigned n, size_t n_bytes)
+{
+    json_t *data = json_pack("{s:s%}", "what", fill, n_bytes), *event;
+    size_t length;
+    char *line;
+
+    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+        if (clients[i].session && clients[i].session->is_negotiated)
+            clients[i].n_told += n;
+    control_tell(&server.control, "SOMETHING", json_incref(data));
+    event = json_event("SOMETHING", data);
+    line = json_line(event, &length);
+    RULE(line);
+    while (--n > 0)
+        for (unsigned i = 0; i < CLIENTS_MAX; i++)
+            if (clients[i].session)
+                session_send_event(clients[i].session, line, length);
+    free(line);
+    json_decref(event);
+}
+
+/* After three of them, who does not read is disconnected with the next event. Whoever has some
+ * dropped by the end would not get thousands more either: as those take long, they are counted
+ * only. */
+static void flood(void)
+{
+    tell_repeated(FLOOD, FLOOD_BYTES);
+    for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+        Session *session = clients[i].session;
+        unsigned more = FLOOD_MORE;
+
+        /* One that has been closed is still there until the next turn. */
+        if (!session || session->handler.retired || session->n_dropped == 0)
+            continue;
+        if (more > SESSION_MAX_DROPPED - session->n_dropped)
+            more = SESSION_MAX_DROPPED - session->n_dropped;
+        session->n_dropped += more;
+        clients[i].n_told += more;
+    }
+}
+
 static void tell(void)
 {
     unsigned n = input_choose(&input, 32);
 
     if (n == 31)
-        n = 4000; /* after three times that, who does not read is disconnected */
-    while (n-- > 0) {
-        for (unsigned i = 0; i < CLIENTS_MAX; i++)
-            clients[i].n_told += clients[i].session && clients[i].session->is_negotiated;
-        control_tell(&server.control, "SOMETHING", json_pack("{s:i}", "number", (int)n));
-    }
+        flood();
+    else if (n > 0)
+        tell_repeated(n, 1);
 }
 
 static void act(void)
@@ -487,6 +552,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     int open_before = count_open_fds();
 
     input = (Input){bytes, n};
+    memset(fill, 'x', sizeof(fill));
     server = (struct Daemon){.control = CONTROL_NONE};
     server.control.daemon = &server;
     RULE(loop_init(&server.loop) == 0);
