@@ -12,7 +12,7 @@ import subprocess
 import pytest
 from peer import Peer, settle
 from place import end
-from serve import Server, eventually
+from serve import Server, eventually, is_listening
 
 K64 = 64 << 10
 F_GET_SEALS = 1034
@@ -119,7 +119,7 @@ def test_standard_descriptors_that_a_launcher_has_closed(place, life, closed):
     if life.foreground:
         process = subprocess.Popen([*before, *place.arguments()], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        eventually(place.socket.exists, what="the socket")
+        eventually(lambda: is_listening(place.socket), what="the socket")
         pid = process.pid
     else:
         assert place.run(foreground=False, before=before).returncode == 0
