@@ -31,7 +31,7 @@ typedef struct Forbidden {
 static char folder[] = "/tmp/ivshmem-sandbox-XXXXXX";
 
 /* Confines this process to the folder, where files may be read, written and removed. */
-static void confine(SandboxMode mode)
+static void confine(SandboxMode mode, unsigned needs)
 {
     const SandboxPath paths[] = {
         {.path = folder, .read = true, .write = true, .remove = true},
@@ -41,14 +41,14 @@ static void confine(SandboxMode mode)
     ErrorText error;
 
     if (drop_privileges((uid_t)-1, (gid_t)-1, NULL, 0, &error) < 0 ||
-        sandbox_enter(mode, SANDBOX_SERVES, paths, sizeof(paths) / sizeof(paths[0]), &error) < 0) {
+        sandbox_enter(mode, needs, paths, sizeof(paths) / sizeof(paths[0]), &error) < 0) {
         (void)fprintf(stderr, "%s\n", error.text);
         _exit(99);
     }
 }
 
-/* What comes of a try in a confined process: its result, or -signal. */
-static int outcome(SandboxMode mode, Try *try)
+/* What comes of a try in a process that is confined to these needs: its result, or -signal. */
+static int outcome_of(SandboxMode mode, unsigned needs, Try *try)
 {
     pid_t child = fork();
     int status;
@@ -56,11 +56,16 @@ static int outcome(SandboxMode mode, Try *try)
     assert_true(child >= 0);
     if (child == 0) {
         (void)alarm(20);
-        confine(mode);
+        confine(mode, needs);
         _exit(try());
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int outcome(SandboxMode mode, Try *try)
+{
+    return outcome_of(mode, SANDBOX_SERVES, try);
 }
 
 static int try_nothing(void)
@@ -71,6 +76,12 @@ static int try_nothing(void)
 static int try_socket(void)
 {
     fd_close(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    return 0;
+}
+
+static int try_internet(void)
+{
+    fd_close(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     return 0;
 }
 
@@ -160,6 +171,15 @@ static void test_forbidden_calls_kill(void **state)
         if (result != -SIGSYS)
             fail_msg("%s ends with %d", forbidden[i].name, result);
     }
+}
+
+/* One that can be changed makes sockets, but of one kind. */
+static void test_no_network_for_one_that_can_be_changed(void **state)
+{
+    (void)state;
+    assert_int_equal(outcome_of(SANDBOX_KILL, SANDBOX_CHANGES, try_socket), 0);
+    assert_int_equal(outcome_of(SANDBOX_KILL, SANDBOX_CHANGES, try_internet), -SIGSYS);
+    assert_int_equal(outcome_of(SANDBOX_KILL, SANDBOX_CHANGES, try_exec), -SIGSYS);
 }
 
 static void test_log_allows_and_none_does(void **state)
@@ -268,6 +288,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forbidden_calls_kill),
+        cmocka_unit_test(test_no_network_for_one_that_can_be_changed),
         cmocka_unit_test(test_log_allows_and_none_does),
         cmocka_unit_test(test_files_elsewhere_are_out_of_reach),
     };

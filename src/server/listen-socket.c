@@ -42,7 +42,7 @@ static int take_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *erro
 }
 
 /* Whether somebody accepts connections at the address; a negative errno if that cannot be told.
- * seccomp-change: socket connect */
+ * seccomp-change: socket(0&UINT32_MAX=AF_UNIX) connect */
 static int is_live(const struct sockaddr_un *address)
 {
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -111,7 +111,7 @@ static int set_rights(ListenSocket *self, const ListenSpec *spec)
 
 /* A socket inherits its mode from the one that it is bound from, less the umask (unix_bind_bsd() in
  * net/unix/af_unix.c); and it takes no connection before listen().
- * seccomp-change: socket fchmod bind listen */
+ * seccomp-change: socket(0&UINT32_MAX=AF_UNIX) fchmod bind listen */
 static int bind_and_listen(ListenSocket *self, const ListenSpec *spec,
                            const struct sockaddr_un *address, ErrorText *error)
 {
