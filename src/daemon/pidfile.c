@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MOST_TRIES                                                                                 \
+    1000 /* each for a daemon that has just ended, or for somebody who does not want us */
+
 static int complain(const char *path, const char *what, int error)
 {
     (void)fprintf(stderr, "ivshmem-server: cannot %s the pidfile %s: %s\n", what, path,
@@ -30,12 +33,23 @@ static int check(int fd, const char *path, uid_t owner)
     return -EPERM;
 }
 
-/* Opens and locks what is at the path now; -ESTALE if its daemon has removed it since. */
+/* Whoever may read the file can keep us from locking it, by a lock that is for reading. A daemon's
+ * is not: such a file is nobody's, and makes room for another. */
+static int refuse_lock(int fd, const char *path, int error)
+{
+    struct flock other = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    if ((error != EAGAIN && error != EACCES) || fcntl(fd, F_OFD_GETLK, &other) < 0 ||
+        other.l_type != F_RDLCK)
+        return complain(path, "lock", error == EACCES ? EWOULDBLOCK : error);
+    return unlink(path) < 0 ? complain(path, "replace", errno) : -ESTALE;
+}
+
+/* Opens and locks what is at the path now; -ESTALE if that has been removed since. */
 static int lock_file(const char *path, uid_t owner)
 {
     _cleanup_close_ int fd =
         open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
-    /* A lock that needs the right to write: whoever may only read the file cannot take it. */
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat locked;
     int r;
@@ -46,7 +60,7 @@ static int lock_file(const char *path, uid_t owner)
     if (r < 0)
         return r;
     if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
-        return complain(path, "lock", errno == EACCES ? EWOULDBLOCK : errno);
+        return refuse_lock(fd, path, errno);
     if (fstat(fd, &locked) == 0 && locked.st_nlink == 0)
         return -ESTALE;
     return fd_steal(&fd);
@@ -55,14 +69,15 @@ static int lock_file(const char *path, uid_t owner)
 int pidfile_open(Pidfile *pidfile, const char *path, uid_t owner)
 {
     _cleanup_close_ int fd = -1;
+    unsigned tries = 0;
 
     if (strlen(path) >= sizeof(pidfile->path))
         return complain(path, "open", ENAMETOOLONG);
     do {
         fd = lock_file(path, owner);
-    } while (fd == -ESTALE); /* a daemon has ended each time */
+    } while (fd == -ESTALE && ++tries < MOST_TRIES);
     if (fd < 0)
-        return fd;
+        return fd == -ESTALE ? complain(path, "lock", EAGAIN) : fd;
     if (owner != (uid_t)-1 && fchown(fd, owner, (gid_t)-1) < 0)
         return complain(path, "give away", errno);
     if (ftruncate(fd, 0) < 0) /* nobody is to take a dead daemon's number for ours */

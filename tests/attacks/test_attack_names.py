@@ -2,11 +2,13 @@
 """Names that somebody else has taken first, or takes while the server runs: what could be his is
 refused with the reason and left as it is, never used and never removed."""
 
+import fcntl
 import os
 import pathlib
 import signal
 import socket
 import stat
+import struct
 import subprocess
 
 import pytest
@@ -117,6 +119,35 @@ def test_socket_that_is_swapped(place, when, by):
     assert server.stop() == 0
     assert stat.S_IFMT(place.socket.lstat().st_mode) == kind
     assert victim.read_text(encoding="ascii") == "kept\n" and moved.exists()
+
+
+F_OFD_SETLK = 37
+
+
+def read_lock(channel, path):
+    """Holds a lock for reading on whatever is there, until it is told to end."""
+    with open(path, "rb") as file:
+        fcntl.fcntl(file, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0))
+        channel.send("locked")
+        return channel.receive()
+
+
+def test_pidfile_that_is_locked_for_reading(place, uid):
+    """A dead daemon's keeps no other from starting; a living one's still does."""
+    place.folder.chmod(0o755)
+    make(place.pidfile, "pidfile")
+    place.pidfile.chmod(0o644)
+    with Actor(read_lock, str(place.pidfile), uid=uid) as actor:
+        actor.hear()
+        pid = place.daemon()
+        place.peer()
+        done = place.run("--memfd", "-S", place.folder / "other", foreground=False)
+        assert done.returncode == 1 and "a running daemon holds it" in done.stderr
+        actor.say("end")
+        actor.result()
+    assert place.pidfile.read_text(encoding="ascii") == f"{pid}\n"
+    assert end(pid, signal.SIGTERM) == 0
+    assert not place.pidfile.exists()
 
 
 def pretend(channel, path, victim):
