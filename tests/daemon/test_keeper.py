@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A worker that is killed: its clients see nothing, and the next one goes on to the message."""
 
+import contextlib
 import os
 import random
 import resource
@@ -167,7 +168,8 @@ def test_gives_up_and_holds_everything(kept, connect):
 
     def gives_up():
         for worker in children(kept.process.pid):
-            os.kill(worker, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was killed the time before
+                os.kill(worker, signal.SIGKILL)
         return "no more are started" in kept.errors()
 
     eventually(gives_up, timeout=60, what="that it gives up")
