@@ -97,7 +97,7 @@ static void check_listener(const ListenerSettings *listener, const RegionSetting
     RULE(config->backlog >= 1 && config->backlog <= 65535);
     RULE(config->max_clients <= 65536 && config->max_accepts_per_s <= 1000000);
     RULE(listener->policy.users.n <= POLICY_MAX && listener->policy.groups.n <= POLICY_MAX);
-    RULE(listener->policy.read_only.n <= POLICY_MAX && !listener->is_wrong);
+    RULE(listener->policy.read_only.n <= POLICY_MAX && !listener->has_wrong_path);
 }
 
 static void check_taken(const RegionSettings *region)

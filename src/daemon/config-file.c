@@ -24,10 +24,13 @@ typedef struct Reading {
     Problems *problems;
     RegionSettings *settings;
     unsigned line;
-    const KeyTable *table; /* of the section; NULL: there is none that is right */
+    const KeyTable *table; /* of the section; NULL: nobody knows what it is, and any key may be */
     void *section;         /* what its keys are stored in */
-    bool has_region, has_wrong_section;
+    bool has_section, has_region, has_wrong_section;
     uint32_t seen; /* keys of the section, by their place in the table */
+    /* For the keys of sections that are wrong: they are looked at, and then forgotten. */
+    RegionSettings spare_region;
+    ListenerSettings spare_listener;
 } Reading;
 
 _Static_assert(KEYS_MAX <= 32, "a bit each");
@@ -57,11 +60,13 @@ static ListenerSettings *find_listener(RegionSettings *settings, const char *nam
 
 static void begin_region(Reading *reading)
 {
-    if (reading->has_region)
-        problem(reading, "section [region] comes a second time");
-    reading->has_region = true;
     reading->table = &region_keys;
     reading->section = reading->settings;
+    if (reading->has_region) {
+        problem(reading, "section [region] comes a second time");
+        reading->section = &reading->spare_region;
+    }
+    reading->has_region = true;
 }
 
 static void begin_listener(Reading *reading, const char *name)
@@ -69,6 +74,8 @@ static void begin_listener(Reading *reading, const char *name)
     ListenerSettings *listener;
     ErrorText why;
 
+    reading->table = &listener_keys;
+    reading->section = &reading->spare_listener;
     if (!key_is_name(name, &why)) {
         problem(reading, "section [listener %.64s]: %s", name, why.text);
         return;
@@ -86,7 +93,6 @@ static void begin_listener(Reading *reading, const char *name)
     strcpy(listener->name, name);
     listener->config.observers = strcmp(name, CONFIG_OBSERVERS) == 0;
     listener->line = reading->line;
-    reading->table = &listener_keys;
     reading->section = listener;
 }
 
@@ -95,14 +101,22 @@ static bool is_comment(const char *text)
     return !*text || *text == ';' || *text == '#';
 }
 
+static void forget_spare(Reading *reading)
+{
+    region_settings_init(&reading->spare_region);
+    listener_settings_init(&reading->spare_listener);
+}
+
 /* A line that begins with a bracket. */
 static void begin_section(Reading *reading, char *line)
 {
     char *end = strchr(line, ']');
     char *name = strip(line + 1);
 
+    reading->has_section = true;
     reading->table = NULL;
     reading->seen = 0;
+    forget_spare(reading);
     if (!end || !is_comment(strip(end + 1))) {
         reading->has_wrong_section = true;
         problem(reading, "a section is [region] or [listener NAME], alone on its line");
@@ -185,42 +199,80 @@ static char *give_line(char *out, int size, void *stream)
     return out;
 }
 
-static void tell_wrong(Reading *reading, const char *name, const char *value, const ErrorText *why)
+/* What is wrong is in conflict with nothing: a path is somewhere, and a number as great as it can
+ * be. */
+static void forget(const Reading *reading, const Key *key)
 {
-    problem(reading, "%s '%s': %s", name, value, why->text);
-    if (reading->table == &listener_keys)
-        ((ListenerSettings *)reading->section)->is_wrong = true;
+    if (reading->table == &listener_keys && key->type == KEY_STRING)
+        ((ListenerSettings *)reading->section)->has_wrong_path = true;
+    if (reading->table == &region_keys && key->type == KEY_NUMBER)
+        *(unsigned *)((char *)reading->section + key->offset) = (unsigned)key->max;
 }
 
-static void take_key(Reading *reading, const char *name, const char *value)
+static void tell_wrong(Reading *reading, const char *name, const char *value, const ErrorText *why)
 {
-    const Key *key = key_find(reading->table, name);
-    ErrorText why;
-    uint32_t bit;
+    char place[PATH_MAX + 16];
 
-    if (!key) {
-        problem(reading, "there is no key '%s' in this section", name);
+    (void)snprintf(place, sizeof(place), "%s:%u", reading->path, reading->line);
+    if (why->error == -EINVAL)
+        problems_add(reading->problems, "%s: %s '%s': %s", place, name, value, why->text);
+    else
+        problems_add_here(reading->problems, place, "%s '%s': %s", name, value, why->text);
+}
+
+static void take_key(Reading *reading, const Key *key, const char *value)
+{
+    uint32_t bit = 1U << (key - reading->table->keys);
+    ErrorText why;
+
+    if (reading->seen & bit && key->type != KEY_LIST) {
+        problem(reading, "%s comes a second time in its section", key->name);
+    } else if (!*value) {
+        problem(reading, "%s: the value is missing", key->name);
+        forget(reading, key);
+    } else if (!key->store(key, reading->section, value, &why)) {
+        tell_wrong(reading, key->name, value, &why);
+        forget(reading, key);
+    }
+    reading->seen |= bit;
+}
+
+/* Nobody can say what is doubled where nobody knows what the section is. */
+static void take_any_key(Reading *reading, const char *name, const char *value)
+{
+    const KeyTable *tables[] = {&region_keys, &listener_keys};
+    void *sections[] = {&reading->spare_region, &reading->spare_listener};
+
+    for (size_t i = 0; i < 2; i++) {
+        const Key *key = key_find(tables[i], name);
+
+        if (!key)
+            continue;
+        reading->seen = 0;
+        reading->table = tables[i];
+        reading->section = sections[i];
+        take_key(reading, key, value);
+        reading->table = NULL;
         return;
     }
-    bit = 1U << (key - reading->table->keys);
-    if (reading->seen & bit && key->type != KEY_LIST)
-        problem(reading, "%s comes a second time in its section", name);
-    else if (!*value)
-        problem(reading, "%s: the value is missing", name);
-    else if (!key->store(key, reading->section, value, &why))
-        tell_wrong(reading, name, value, &why);
-    reading->seen |= bit;
+    problem(reading, "there is no key '%s' in any section", name);
 }
 
 static int handle_key(void *user, const char *section, const char *name, const char *value)
 {
     Reading *reading = user;
 
+    const Key *key = reading->table ? key_find(reading->table, name) : NULL;
+
     (void)section;
-    if (reading->table)
-        take_key(reading, name, value);
-    else if (!reading->has_region && !reading->settings->n_listeners && !reading->has_wrong_section)
+    if (!reading->has_section)
         problem(reading, "%s stands before any section", name);
+    if (key)
+        take_key(reading, key, value);
+    else if (reading->table)
+        problem(reading, "there is no key '%s' in this section", name);
+    else
+        take_any_key(reading, name, value);
     return 1; /* what is wrong has been said */
 }
 
@@ -229,6 +281,7 @@ void config_file_read(const char *path, RegionSettings *settings, Problems *prob
     Reading reading = {.path = path, .problems = problems, .settings = settings};
     struct stat found;
 
+    forget_spare(&reading);
     reading.file = fopen(path, "re");
     if (!reading.file) {
         problems_add(problems, "%s: %s", path, strerror(errno));

@@ -5,6 +5,7 @@
 #include "daemon/daemon.h"
 #include "daemon/key.h"
 #include "daemon/libvirt.h"
+#include "server/listen-socket.h"
 #include "util/cleanup.h"
 
 #include <dirent.h>
@@ -12,20 +13,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SUFFIX     ".conf"
-#define PLACE_SIZE (PATH_MAX + 128)
+#define SUFFIX ".conf"
+
+#define PLACES_EACH     3
+#define PLACE_PATH_SIZE 256 /* of a socket with more behind it, or of a link */
 
 #define OBSERVER_ID 65535 /* as in the library: a region with observers has no such peer */
 
-/* Where a listener stands, for a problem. The one for observers may stand in no line. */
-static const char *name_place(const ListenerSettings *listener, const char *where,
-                              char place[static PLACE_SIZE])
+const char *config_place(const ListenerSettings *listener, const char *where,
+                         char place[static CONFIG_PLACE_SIZE])
 {
-    int n = snprintf(place, PLACE_SIZE, "%s", where);
+    int n = snprintf(place, CONFIG_PLACE_SIZE, "%s", where);
 
     if (listener->line)
-        n += snprintf(place + n, PLACE_SIZE - (size_t)n, ":%u", listener->line);
-    (void)snprintf(place + n, PLACE_SIZE - (size_t)n, ": listener %s", listener->name);
+        n += snprintf(place + n, CONFIG_PLACE_SIZE - (size_t)n, ":%u", listener->line);
+    (void)snprintf(place + n, CONFIG_PLACE_SIZE - (size_t)n, ": listener %s", listener->name);
     return place;
 }
 
@@ -44,12 +46,17 @@ static void finish_path(ListenerSettings *listener, const char *where, Problems 
 {
     ErrorText why;
 
-    if (*listener->path && *listener->libvirt_name)
+    if (*listener->path && *listener->libvirt_name) {
         problems_add(problems, "%s: only one of socket and libvirt-name is possible", where);
-    else if (!*listener->path && !*listener->libvirt_name && !listener->is_wrong)
+        *listener->libvirt_name = '\0';
+    } else if (!*listener->path && !*listener->libvirt_name && !listener->has_wrong_path)
         problems_add(problems, "%s: socket or libvirt-name is missing", where);
-    else if (*listener->libvirt_name && !libvirt_finish(listener, &why))
-        problems_add(problems, "%s: %s", where, why.text);
+    else if (*listener->libvirt_name && !libvirt_finish(listener, &why)) {
+        if (why.error == -ENOENT)
+            problems_add_here(problems, where, "%s", why.text);
+        else
+            problems_add(problems, "%s: %s", where, why.text);
+    }
 }
 
 void config_finish_listener(ListenerSettings *listener, const RegionSettings *region,
@@ -103,7 +110,7 @@ static void add_observers(RegionSettings *settings, const ConfigContext *context
                      "%s:%u: listener " CONFIG_OBSERVERS
                      ": only observers = yes is possible for this name",
                      where, observers->line);
-    if (*observers->path || *observers->libvirt_name || observers->is_wrong)
+    if (*observers->path || *observers->libvirt_name || observers->has_wrong_path)
         return;
     n = snprintf(observers->path, sizeof(observers->path), "%s/%s." CONFIG_OBSERVERS,
                  context->run_folder, settings->name);
@@ -112,11 +119,20 @@ static void add_observers(RegionSettings *settings, const ConfigContext *context
                      context->run_folder);
 }
 
+unsigned config_count_reserved(const RegionSettings *settings)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < settings->n_listeners; i++)
+        n += settings->listeners[i].config.reserved_id >= 0;
+    return n;
+}
+
 void config_finish_region(RegionSettings *settings, const ConfigContext *context, const char *where,
                           Problems *problems)
 {
-    unsigned n_reserved = 0;
-    char place[PLACE_SIZE];
+    unsigned n_reserved;
+    char place[CONFIG_PLACE_SIZE];
 
     settings->config.memory_uid = context->run_uid;
     if (!*settings->memory_path) {
@@ -127,18 +143,18 @@ void config_finish_region(RegionSettings *settings, const ConfigContext *context
     for (unsigned i = 0; i < settings->n_listeners; i++) {
         ListenerSettings *listener = &settings->listeners[i];
 
-        (void)name_place(listener, where, place);
+        (void)config_place(listener, where, place);
         config_finish_listener(listener, settings, context, place, problems);
         if (listener->config.reserved_id == OBSERVER_ID && settings->config.n_ids > OBSERVER_ID)
             problems_add(problems, "%s: reserved-id %d is what observers are told as their own",
                          place, OBSERVER_ID);
-        n_reserved += listener->config.reserved_id >= 0;
         for (unsigned j = 0; j < i; j++)
             if (listener->config.reserved_id >= 0 &&
                 listener->config.reserved_id == settings->listeners[j].config.reserved_id)
                 problems_add(problems, "%s: reserved-id %lld is that of listener %s", place,
                              (long long)listener->config.reserved_id, settings->listeners[j].name);
     }
+    n_reserved = config_count_reserved(settings);
     if (settings->config.max_clients && n_reserved > settings->config.max_clients)
         problems_add(problems,
                      "%s: max-clients %u are fewer than the %u listeners with reserved-id", where,
@@ -218,17 +234,61 @@ static void read_folder(Config *config, const char *path, const ConfigContext *c
     free(entries);
 }
 
-/* A listener of all regions, for sorting. */
+/* A path that a listener has, for sorting. */
 typedef struct Place {
+    char path[PLACE_PATH_SIZE];
+    const char *what; /* is there beside the socket; NULL: the socket itself */
     const RegionSettings *region;
     const ListenerSettings *listener;
 } Place;
 
-static int compare_paths(const void *a, const void *b)
+static int compare_places(const void *a, const void *b)
 {
     const Place *left = a, *right = b;
+    int r = strcmp(left->path, right->path);
 
-    return strcmp(left->listener->path, right->listener->path);
+    if (r == 0)
+        r = (left->what == NULL) - (right->what == NULL); /* the sockets last, */
+    if (r == 0)
+        r = (left->region > right->region) - (left->region < right->region); /* in their order */
+    return r ? r : (left->listener > right->listener) - (left->listener < right->listener);
+}
+
+/* The paths of a listener: at most PLACES_EACH. */
+static size_t add_places(Place *places, const RegionSettings *region,
+                         const ListenerSettings *listener)
+{
+    const Place place = {.region = region, .listener = listener};
+
+    if (!*listener->path)
+        return 0;
+    places[0] = places[1] = places[2] = place;
+    places[1].what = "the lock file";
+    places[2].what = "the link";
+    (void)snprintf(places[0].path, sizeof(places->path), "%s", listener->path);
+    (void)snprintf(places[1].path, sizeof(places->path), "%s" LISTEN_SOCKET_LOCK, listener->path);
+    libvirt_link_path(listener, places[2].path, sizeof(places->path));
+    return *places[2].path ? 3 : 2;
+}
+
+static void check_place(Config *config, const ConfigContext *context, const Place *places, size_t i)
+{
+    const Place *place = &places[i], *before = i ? &places[i - 1] : NULL;
+    char where[CONFIG_PLACE_SIZE], lock[PATH_MAX + sizeof(LISTEN_SOCKET_LOCK)];
+
+    (void)snprintf(lock, sizeof(lock), "%s" LISTEN_SOCKET_LOCK, context->control_path);
+    (void)config_place(place->listener, place->region->file, where);
+    if (strcmp(place->path, context->control_path) == 0)
+        problems_add(&config->problems, "%s: %s is the control socket's path%s%s", where,
+                     place->path, place->what ? ", and of " : "", place->what ? place->what : "");
+    if (!place->what && strcmp(place->path, lock) == 0)
+        problems_add(&config->problems, "%s: %s is the control socket's lock file", where,
+                     place->path);
+    if (place->what || !before || strcmp(before->path, place->path) != 0)
+        return;
+    problems_add(&config->problems, "%s: %s is %s of listener %s of region %s, too", where,
+                 place->path, before->what ? before->what : "the path", before->listener->name,
+                 before->region->name);
 }
 
 /* Every path is one listener's. */
@@ -239,7 +299,7 @@ static void check_paths(Config *config, const ConfigContext *context)
 
     for (unsigned i = 0; i < config->n_regions; i++)
         n += config->regions[i].n_listeners;
-    places = calloc(n + 1, sizeof(*places));
+    places = calloc(PLACES_EACH * n + 1, sizeof(*places));
     if (!places) {
         problems_add(&config->problems, "out of memory");
         return;
@@ -247,22 +307,10 @@ static void check_paths(Config *config, const ConfigContext *context)
     n = 0;
     for (unsigned i = 0; i < config->n_regions; i++)
         for (unsigned j = 0; j < config->regions[i].n_listeners; j++)
-            if (*config->regions[i].listeners[j].path)
-                places[n++] = (Place){&config->regions[i], &config->regions[i].listeners[j]};
-    qsort(places, n, sizeof(*places), compare_paths);
-    for (size_t i = 0; i < n; i++) {
-        const Place *place = &places[i];
-        char where[PLACE_SIZE];
-
-        (void)name_place(place->listener, place->region->file, where);
-        if (strcmp(place->listener->path, context->control_path) == 0)
-            problems_add(&config->problems, "%s: %s is the control socket's path", where,
-                         place->listener->path);
-        if (i && compare_paths(place, place - 1) == 0)
-            problems_add(&config->problems, "%s: %s is the path of listener %s of region %s, too",
-                         where, place->listener->path, place[-1].listener->name,
-                         place[-1].region->name);
-    }
+            n += add_places(&places[n], &config->regions[i], &config->regions[i].listeners[j]);
+    qsort(places, n, sizeof(*places), compare_places);
+    for (size_t i = 0; i < n; i++)
+        check_place(config, context, places, i);
 }
 
 /* A POSIX object is one region's. */

@@ -43,6 +43,16 @@ void config_free(Config *config);
 void config_finish_region(RegionSettings *settings, const ConfigContext *context, const char *where,
                           Problems *problems);
 
+#define CONFIG_PLACE_SIZE (PATH_MAX + 128)
+
+/** Where a listener of a file stands, in a buffer of the caller's. The one for observers may stand
+ * in no line. */
+const char *config_place(const ListenerSettings *listener, const char *where,
+                         char place[static CONFIG_PLACE_SIZE]);
+
+/** How many listeners have a reserved identity. */
+unsigned config_count_reserved(const RegionSettings *settings);
+
 /** The same for a listener of a region with these settings. */
 void config_finish_listener(ListenerSettings *listener, const RegionSettings *region,
                             const ConfigContext *context, const char *where, Problems *problems);

@@ -93,7 +93,7 @@ static bool store_list(const Key *key, void *settings, const char *text, ErrorTe
         ErrorText reason;
 
         if (!find(word, &id, &reason))
-            return wrong(why, "%.64s: %.128s", word, reason.text);
+            return (error_set(why, reason.error, "%.64s: %.128s", word, reason.text), false);
         if (!policy_add(field(key, settings), id))
             return wrong(why, "too many (%d are possible)", POLICY_MAX);
         is_empty = false;

@@ -4,6 +4,7 @@
 #include "daemon/names.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -47,9 +48,11 @@ bool libvirt_finish(ListenerSettings *settings, ErrorText *why)
     return true;
 }
 
-static void name_link(const ListenerSettings *settings, char path[static PATH_MAX])
+void libvirt_link_path(const ListenerSettings *settings, char *path, size_t size)
 {
-    (void)snprintf(path, PATH_MAX, DOCUMENTED_FOLDER "/shmem-%s-sock", settings->libvirt_name);
+    *path = '\0';
+    if (*settings->libvirt_name)
+        (void)snprintf(path, size, DOCUMENTED_FOLDER "/shmem-%s-sock", settings->libvirt_name);
 }
 
 static bool is_ours(const ListenerSettings *settings, const char *path)
@@ -70,13 +73,35 @@ int libvirt_link(const ListenerSettings *settings, ErrorText *error)
 
     if (!*settings->libvirt_name)
         return 0;
-    name_link(settings, path);
+    libvirt_link_path(settings, path, sizeof(path));
     if (mkdir(DOCUMENTED_FOLDER, 0755) < 0 && errno != EEXIST)
         return error_set(error, -errno, "cannot make the folder %s: %s", DOCUMENTED_FOLDER,
                          strerror(errno));
     if (symlink(settings->path, path) < 0 && (errno != EEXIST || !is_ours(settings, path)))
         return error_set(error, -errno, "cannot make the link %s: %s", path, strerror(errno));
     return 0;
+}
+
+int libvirt_check(const ListenerSettings *settings, ErrorText *error)
+{
+    char path[PATH_MAX];
+    bool has_folder = access(DOCUMENTED_FOLDER, F_OK) == 0;
+    struct stat found;
+
+    if (!*settings->libvirt_name)
+        return 0;
+    libvirt_link_path(settings, path, sizeof(path));
+    if (!has_folder && faccessat(AT_FDCWD, LIBVIRT_FOLDER, W_OK | X_OK, AT_EACCESS) < 0)
+        return error_set(error, -errno, "cannot make the folder %s: %s", DOCUMENTED_FOLDER,
+                         strerror(errno));
+    if (!has_folder)
+        return 0;
+    if (lstat(path, &found) == 0 && !is_ours(settings, path))
+        errno = EEXIST;
+    else if (is_ours(settings, path) ||
+             faccessat(AT_FDCWD, DOCUMENTED_FOLDER, W_OK | X_OK, AT_EACCESS) == 0)
+        return 0;
+    return error_set(error, -errno, "cannot make the link %s: %s", path, strerror(errno));
 }
 
 /* seccomp-change: readlink readlinkat unlink unlinkat */
@@ -86,7 +111,7 @@ void libvirt_unlink(const ListenerSettings *settings)
 
     if (!*settings->libvirt_name)
         return;
-    name_link(settings, path);
+    libvirt_link_path(settings, path, sizeof(path));
     if (is_ours(settings, path))
         (void)unlink(path);
 }

@@ -15,6 +15,12 @@
  * group or mode are set. @return false with the reason */
 bool libvirt_finish(ListenerSettings *settings, ErrorText *why);
 
+/** The documented path, in a buffer; "" if there is none. */
+void libvirt_link_path(const ListenerSettings *settings, char *path, size_t size);
+
+/** Looks for what libvirt_link() would fail at, and changes nothing. @return as it does */
+int libvirt_check(const ListenerSettings *settings, ErrorText *error);
+
 /** Makes the documented path a link to the socket, and its folder. @return 0 or a negative errno
  * with the reason */
 int libvirt_link(const ListenerSettings *settings, ErrorText *error);

@@ -12,6 +12,7 @@
  *   that has gone.
  */
 #include "daemon/attach.h"
+#include "daemon/check.h"
 #include "daemon/daemon.h"
 #include "daemon/daemonize.h"
 #include "daemon/drop.h"
@@ -34,6 +35,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define EXIT_HERE 2 /* of --check-config: this machine lacks what the configuration needs */
 
 /* What a launcher forgot to close is not ours to hold; what a service manager passes is. */
 static int close_inherited(Passed *passed, ErrorText *error)
@@ -58,6 +61,13 @@ static int show_problems(const Config *config)
     if (config->problems.n > PROBLEMS_MAX)
         report_error("%u more", config->problems.n - PROBLEMS_MAX);
     return config->problems.n ? -EINVAL : 0;
+}
+
+/* Whether all that is wrong is this machine's. */
+static bool is_right_elsewhere(const Config *config, const Options *options)
+{
+    return options->check_config && config->problems.n &&
+           config->problems.n == config->problems.n_here;
 }
 
 /* What the service manager passes and wants to be told. */
@@ -85,6 +95,9 @@ static int prepare(Daemon *daemon, const Options *options, Config *config, Recov
         return complain(&error, r);
     limits_raise_fds();
     launch_describe(config, options, &context);
+    /* A start that goes on finds out by itself what this machine lacks. */
+    if (options->check_config || (options->config && config->problems.n))
+        check_machine(config, &context, options, &passed);
     r = show_problems(config);
     if (r < 0)
         return r;
@@ -310,7 +323,7 @@ int main(int argc, char **argv)
         break;
     }
     if (prepare(&daemon, &options, &config, &recovery) < 0)
-        return EXIT_FAILURE;
+        return is_right_elsewhere(&config, &options) ? EXIT_HERE : EXIT_FAILURE;
     if (options.check_config)
         return EXIT_SUCCESS;
     return run(&daemon, &options, &config, &recovery);

@@ -23,10 +23,10 @@ typedef struct ListenerSettings {
     char libvirt_name[SETTINGS_NAME_SIZE]; /* "": the path is not one of libvirt's */
     IvshmemServerListenerConfig config;
     Policy policy;
-    int index;          /* the library's, once it is open */
-    unsigned line;      /* where it stands in its file; 0: in none */
-    bool is_configured; /* it is from a file */
-    bool is_wrong;      /* something there could not be read, which has been said */
+    int index;           /* the library's, once it is open */
+    unsigned line;       /* where it stands in its file; 0: in none */
+    bool is_configured;  /* it is from a file */
+    bool has_wrong_path; /* which has been said */
 } ListenerSettings;
 
 typedef struct RegionSettings {

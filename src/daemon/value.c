@@ -72,12 +72,13 @@ bool value_user(const char *text, uid_t *out, ErrorText *why)
 {
     int r = names_find_user(text, out);
 
-    return r == 0 || wrong(why, "%s", r == -ENOENT ? "no such user" : strerror(-r));
+    return r == 0 || (error_set(why, r, "%s", r == -ENOENT ? "no such user" : strerror(-r)), false);
 }
 
 bool value_group(const char *text, gid_t *out, ErrorText *why)
 {
     int r = names_find_group(text, out);
 
-    return r == 0 || wrong(why, "%s", r == -ENOENT ? "no such group" : strerror(-r));
+    return r == 0 ||
+           (error_set(why, r, "%s", r == -ENOENT ? "no such group" : strerror(-r)), false);
 }

@@ -2,7 +2,8 @@
 /*
  * Values as people write them, on the command line, in a configuration and in commands: each reader
  * gives true, or false and the reason in *why, which says nothing of where the value stood. What is
- * read is untouched then.
+ * read is untouched then. The error is -EINVAL, or what looking a name up on this machine has
+ * given.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "region/region.h"
 
+#include "region/room.h"
 #include "util/cleanup.h"
 #include "util/size.h"
 #include "util/sys.h"
@@ -32,22 +33,6 @@ int region_size(uint64_t size, uint64_t *out)
     return 0;
 }
 
-/* Bytes that can be used without swapping, or UINT64_MAX if the kernel does not tell. */
-static uint64_t available_memory(void)
-{
-    FILE *file = fopen("/proc/meminfo", "re");
-    uint64_t kib = 0;
-    bool found = false;
-    char line[128];
-
-    if (!file)
-        return UINT64_MAX;
-    while (!found && fgets(line, sizeof(line), file))
-        found = sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1;
-    (void)fclose(file);
-    return found ? kib * 1024 : UINT64_MAX;
-}
-
 /* seccomp-change: fallocate */
 static int reserve(int fd, const RegionSpec *spec, const char *what, ErrorText *error)
 {
@@ -73,7 +58,7 @@ static int allocate(int fd, const RegionSpec *spec, const char *what, ErrorText 
     if (fstatfs(fd, &file_system) < 0)
         return error_set(error, -errno, "cannot look at the file system of %s: %s", what,
                          strerror(errno));
-    if (file_system.f_type == TMPFS_MAGIC && size > (available = available_memory()))
+    if (file_system.f_type == TMPFS_MAGIC && size > (available = room_available_memory()))
         return error_set(error, -ENOMEM,
                          "no room for %s: %s of shared memory wanted, %" PRIu64 "M available", what,
                          wanted, available >> 20);
@@ -90,50 +75,81 @@ static int allocate(int fd, const RegionSpec *spec, const char *what, ErrorText 
     return reserve(fd, spec, what, error);
 }
 
-/* Takes a POSIX object that somebody else made, if it has our size. */
-static int use_existing(Region *region, const RegionSpec *spec, ErrorText *error)
+/* Whether a POSIX object that somebody else made, or -1 and errno, can be ours. */
+static int check_existing(int fd, const RegionSpec *spec, ErrorText *error)
 {
-    _cleanup_close_ int fd = shm_open(region->name, O_RDWR | O_CLOEXEC, 0);
     char has[SIZE_TEXT_MAX], wanted[SIZE_TEXT_MAX];
     struct stat found;
     const char *why;
-    int r;
 
     if (fd < 0 || fstat(fd, &found) < 0)
-        return error_set(error, -errno, "cannot open the shared memory object %s: %s", region->name,
+        return error_set(error, -errno, "cannot open the shared memory object %s: %s", spec->name,
                          strerror(errno));
     why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->owner) : "is not a file";
     if (why)
         return error_set(error, -EPERM, "the shared memory object %s exists and %s: it is not used",
-                         region->name, why);
-    if ((uint64_t)found.st_size != region->size) {
-        size_format((uint64_t)found.st_size, has);
-        size_format(region->size, wanted);
-        return error_set(
-            error, -EEXIST,
-            "the shared memory object %s exists with a size of %s, not %s; use that size, "
-            "another name, or remove /dev/shm/%s if nobody uses it",
-            region->name, has, wanted, region->name + strspn(region->name, "/"));
-    }
-    r = reserve(fd, spec, region->name, error);
+                         spec->name, why);
+    if ((uint64_t)found.st_size == spec->size)
+        return 0;
+    size_format((uint64_t)found.st_size, has);
+    size_format(spec->size, wanted);
+    return error_set(error, -EEXIST,
+                     "the shared memory object %s exists with a size of %s, not %s; use that size, "
+                     "another name, or remove /dev/shm/%s if nobody uses it",
+                     spec->name, has, wanted, spec->name + strspn(spec->name, "/"));
+}
+
+/* Takes a POSIX object that somebody else made, if it has our size. */
+static int use_existing(Region *region, const RegionSpec *spec, ErrorText *error)
+{
+    _cleanup_close_ int fd = shm_open(region->name, O_RDWR | O_CLOEXEC, 0);
+    int r = check_existing(fd, spec, error);
+
+    if (r == 0)
+        r = reserve(fd, spec, region->name, error);
     if (r == 0)
         region->fd = fd_steal(&fd);
     return r;
 }
 
-static int open_posix(Region *region, const RegionSpec *spec, ErrorText *error)
+static int check_name(const RegionSpec *spec, ErrorText *error)
 {
-    const char *name = region->name + strspn(region->name, "/");
-    _cleanup_close_ int fd = -1;
-    int r;
+    const char *name = spec->name + strspn(spec->name, "/");
 
     if (strchr(name, '/') || !*name)
         return error_set(error, -EINVAL, "%s is not the name of a shared memory object",
-                         region->name);
+                         spec->name);
     if (strlen(name) > POSIX_NAME_MAX)
         return error_set(error, -ENAMETOOLONG,
                          "the name of the shared memory object has %zu bytes; 1 to %d are possible",
                          strlen(name), POSIX_NAME_MAX);
+    return 0;
+}
+
+static int check_posix(const RegionSpec *spec, RoomTaken *taken, ErrorText *error)
+{
+    _cleanup_close_ int fd = -1, folder = -1;
+    int r = check_name(spec, error);
+
+    if (r < 0)
+        return r;
+    fd = shm_open(spec->name, O_RDWR | O_CLOEXEC, 0);
+    if (fd >= 0 || errno != ENOENT)
+        return check_existing(fd, spec, error);
+    folder = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 || faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) < 0)
+        return error_set(error, -errno, "cannot make the shared memory object %s: %s", spec->name,
+                         strerror(errno));
+    return room_check(folder, spec, spec->name, taken, error);
+}
+
+static int open_posix(Region *region, const RegionSpec *spec, ErrorText *error)
+{
+    _cleanup_close_ int fd = -1;
+    int r = check_name(spec, error);
+
+    if (r < 0)
+        return r;
     fd = shm_open(region->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, POSIX_MODE);
     if (fd < 0)
         return errno == EEXIST
@@ -150,33 +166,65 @@ static int open_posix(Region *region, const RegionSpec *spec, ErrorText *error)
     return 0;
 }
 
+/* @return a descriptor, or a negative errno with the reason */
+static int make_file(const RegionSpec *spec, ErrorText *error)
+{
+    int fd = open(spec->name, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+
+    return fd < 0 ? error_set(error, -errno, "cannot make a file in the directory %s: %s",
+                              spec->name, strerror(errno))
+                  : fd;
+}
+
+static int check_directory(const RegionSpec *spec, RoomTaken *taken, ErrorText *error)
+{
+    _cleanup_close_ int fd = make_file(spec, error);
+
+    return fd < 0 ? fd : room_check(fd, spec, spec->name, taken, error);
+}
+
 static int open_directory(Region *region, const RegionSpec *spec, ErrorText *error)
 {
-    _cleanup_close_ int fd = open(region->name, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd = make_file(spec, error);
     int r;
 
     if (fd < 0)
-        return error_set(error, -errno, "cannot make a file in the directory %s: %s", region->name,
-                         strerror(errno));
+        return fd;
     r = allocate(fd, spec, region->name, error);
     if (r == 0)
         region->fd = fd_steal(&fd);
     return r;
 }
 
-/* seccomp-change: memfd_create fchmod fcntl */
-static int open_memfd(Region *region, const RegionSpec *spec, ErrorText *error)
+/* @return a descriptor, or a negative errno with the reason. seccomp-change: memfd_create */
+static int make_memfd(const RegionSpec *spec, ErrorText *error)
 {
     unsigned huge = spec->huge_page_size
                         ? MFD_HUGETLB | (unsigned)__builtin_ctzll(spec->huge_page_size)
                                             << MFD_HUGE_SHIFT
                         : 0;
-    _cleanup_close_ int fd = memfd_create(region->name, MFD_CLOEXEC | MFD_ALLOW_SEALING | huge);
+    int fd = memfd_create(spec->name, MFD_CLOEXEC | MFD_ALLOW_SEALING | huge);
+
+    return fd < 0 ? error_set(error, -errno, "cannot make a memfd%s: %s",
+                              huge ? " with huge pages of that size" : "", strerror(errno))
+                  : fd;
+}
+
+static int check_memfd(const RegionSpec *spec, RoomTaken *taken, ErrorText *error)
+{
+    _cleanup_close_ int fd = make_memfd(spec, error);
+
+    return fd < 0 ? fd : room_check(fd, spec, "the memfd", taken, error);
+}
+
+/* seccomp-change: fchmod fcntl */
+static int open_memfd(Region *region, const RegionSpec *spec, ErrorText *error)
+{
+    _cleanup_close_ int fd = make_memfd(spec, error);
     int r;
 
     if (fd < 0)
-        return error_set(error, -errno, "cannot make a memfd%s: %s",
-                         huge ? " with huge pages of that size" : "", strerror(errno));
+        return fd;
     /* Born with 0777, it could be opened again for writing by whoever holds it for reading. */
     if (fchmod(fd, MEMFD_MODE) < 0)
         return error_set(error, -errno, "cannot set the mode of a memfd: %s", strerror(errno));
@@ -203,6 +251,17 @@ int region_open(Region *region, const RegionSpec *spec, ErrorText *error)
                          sizeof(region->name) - 1);
     strcpy(region->name, spec->name);
     return openers[spec->kind](region, spec, error);
+}
+
+int region_check(const RegionSpec *spec, RoomTaken *taken, ErrorText *error)
+{
+    static int (*const checks[])(const RegionSpec *, RoomTaken *, ErrorText *) = {
+        [REGION_POSIX] = check_posix,
+        [REGION_DIRECTORY] = check_directory,
+        [REGION_MEMFD] = check_memfd,
+    };
+
+    return checks[spec->kind](spec, taken, error);
 }
 
 /* seccomp: openat open */

@@ -64,5 +64,25 @@ int region_open(Region *region, const RegionSpec *spec, ErrorText *error);
  */
 int region_open_again(const Region *region, bool read_only);
 
+#define ROOM_MAX 16
+
+/** What regions that are to be there together take. Begins as zeros. */
+typedef struct RoomTaken {
+    uint64_t memory; /* bytes */
+    struct {
+        dev_t device; /* of a file system */
+        uint64_t bytes;
+    } of[ROOM_MAX];
+    unsigned n;
+} RoomTaken;
+
+/**
+ * Looks for what region_open() would fail at, as far as it can be known: nothing is left that was
+ * not there before.
+ *
+ * @return as region_open()
+ */
+int region_check(const RegionSpec *spec, RoomTaken *taken, ErrorText *error);
+
 /** Closes the memory and removes the name that region_open() made. Takes one that is not open. */
 void region_close(Region *region);

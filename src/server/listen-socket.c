@@ -10,28 +10,42 @@
 #include <stdlib.h>
 #include <sys/file.h>
 
-#define LOCK_SUFFIX ".lock"
+typedef char LockPath[PATH_MAX + sizeof(LISTEN_SOCKET_LOCK)];
 
-/* seccomp-change: openat open fstat newfstatat flock */
-static int take_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *error)
+static int fail_to_lock(const ListenSpec *spec, const char *path, ErrorText *error)
+{
+    return error_set(error, -errno, "cannot listen at %s: cannot open its lock file %s: %s%s",
+                     spec->path, path, strerror(errno),
+                     errno == EACCES ? " (is it another user's?)" : "");
+}
+
+/* Whether a lock file can be ours. */
+static int check_lock(int fd, const ListenSpec *spec, const char *path, ErrorText *error)
 {
     struct stat found;
     const char *why;
-    char path[PATH_MAX + sizeof(LOCK_SUFFIX)];
-    _cleanup_close_ int fd = -1;
 
-    (void)snprintf(path, sizeof(path), "%s" LOCK_SUFFIX, self->path);
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return error_set(error, -errno, "cannot listen at %s: cannot open its lock file %s: %s%s",
-                         self->path, path, strerror(errno),
-                         errno == EACCES ? " (is it another user's?)" : "");
     if (fstat(fd, &found) < 0)
         return error_set(error, -errno, "cannot look at the lock file %s: %s", path,
                          strerror(errno));
     why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->uid) : "is not a file";
-    if (why)
-        return error_set(error, -EPERM, "the lock file %s %s: it is not used", path, why);
+    return why ? error_set(error, -EPERM, "the lock file %s %s: it is not used", path, why) : 0;
+}
+
+/* seccomp-change: openat open fstat newfstatat flock */
+static int take_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *error)
+{
+    _cleanup_close_ int fd = -1;
+    LockPath path;
+    int r;
+
+    (void)snprintf(path, sizeof(path), "%s" LISTEN_SOCKET_LOCK, self->path);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fail_to_lock(spec, path, error);
+    r = check_lock(fd, spec, path, error);
+    if (r < 0)
+        return r;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK
                    ? error_set(error, -EADDRINUSE, "another server listens at %s (it holds %s)",
@@ -54,31 +68,47 @@ static int is_live(const struct sockaddr_un *address)
     return errno == ECONNREFUSED || errno == ENOENT ? 0 : -errno;
 }
 
+/* Looks at what is at the path. @return 1: a socket, 0: nothing, or a negative errno with the
+ * reason */
+static int look_at_path(const char *path, struct stat *found, ErrorText *error)
+{
+    if (lstat(path, found) < 0)
+        return errno == ENOENT
+                   ? 0
+                   : error_set(error, -errno, "cannot look at %s: %s", path, strerror(errno));
+    if (!S_ISSOCK(found->st_mode))
+        return error_set(error, -ENOTSOCK, "%s exists and is not a socket; it is left alone", path);
+    return 1;
+}
+
+static int check_dead(const char *path, const struct stat *found, const ListenSpec *spec,
+                      ErrorText *error)
+{
+    const char *why = trust_reason_against(found, spec->uid);
+
+    return why ? error_set(error, -EPERM, "the dead server's socket %s %s: it is left alone", path,
+                           why)
+               : 0;
+}
+
 /* Makes sure that nothing is at the path: a dead server's socket is removed, all else is refused.
  */
 static int clear_path(const struct sockaddr_un *address, const ListenSpec *spec, ErrorText *error)
 {
     struct stat found;
-    const char *why;
-    int r;
+    int r = look_at_path(address->sun_path, &found, error);
 
-    if (lstat(address->sun_path, &found) < 0)
-        return errno == ENOENT ? 0
-                               : error_set(error, -errno, "cannot look at %s: %s",
-                                           address->sun_path, strerror(errno));
-    if (!S_ISSOCK(found.st_mode))
-        return error_set(error, -ENOTSOCK, "%s exists and is not a socket; it is left alone",
-                         address->sun_path);
+    if (r <= 0)
+        return r;
     r = is_live(address);
     if (r > 0)
         return error_set(error, -EADDRINUSE, "another server listens at %s", address->sun_path);
     if (r < 0)
         return error_set(error, r, "cannot tell whether a server listens at %s: %s",
                          address->sun_path, strerror(-r));
-    why = trust_reason_against(&found, spec->uid);
-    if (why)
-        return error_set(error, -EPERM, "the dead server's socket %s %s: it is left alone",
-                         address->sun_path, why);
+    r = check_dead(address->sun_path, &found, spec, error);
+    if (r < 0)
+        return r;
     if (unlink(address->sun_path) < 0 && errno != ENOENT)
         return error_set(error, -errno, "cannot remove the dead server's socket %s: %s",
                          address->sun_path, strerror(errno));
@@ -176,6 +206,42 @@ static int use_given(ListenSocket *self, const ListenSpec *spec, const struct so
     self->inode = 0;
     self->fd = fd_steal(&fd);
     return 0;
+}
+
+static int check_folder(const ListenSpec *spec, const char *lock, ErrorText *error)
+{
+    char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    _cleanup_close_ int fd = -1;
+    char *slash;
+
+    (void)snprintf(folder, sizeof(folder), "%s", spec->path);
+    slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0';
+    fd = open(slash ? folder : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0
+               ? fail_to_lock(spec, lock, error)
+               : 0;
+}
+
+int listen_socket_check(const ListenSpec *spec, ErrorText *error)
+{
+    _cleanup_close_ int fd = -1;
+    struct stat found;
+    LockPath lock;
+    int r;
+
+    (void)snprintf(lock, sizeof(lock), "%s" LISTEN_SOCKET_LOCK, spec->path);
+    r = check_folder(spec, lock, error);
+    if (r < 0)
+        return r;
+    fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno != ENOENT)
+        return fail_to_lock(spec, lock, error);
+    if (fd >= 0 && (r = check_lock(fd, spec, lock, error)) < 0)
+        return r;
+    r = look_at_path(spec->path, &found, error);
+    return r <= 0 ? r : check_dead(spec->path, &found, spec, error);
 }
 
 int listen_socket_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *error)

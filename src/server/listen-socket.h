@@ -15,6 +15,8 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#define LISTEN_SOCKET_LOCK ".lock" /* behind the path */
+
 typedef struct ListenSocket {
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
     int fd;
@@ -33,6 +35,14 @@ typedef struct ListenSpec {
     int fd;    /* the caller's, that listens at the path already: mode, uid and gid are its own; -1:
                   a socket is to be made */
 } ListenSpec;
+
+/**
+ * Looks for what the next two would fail at, and changes nothing. Whether a server listens there is
+ * not asked: it would notice.
+ *
+ * @return as listen_socket_open()
+ */
+int listen_socket_check(const ListenSpec *spec, ErrorText *error);
 
 /**
  * Locks the path: from here on no other of our servers can listen there. To be called before

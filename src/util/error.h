@@ -8,6 +8,7 @@
 
 typedef struct ErrorText {
     char text[PATH_MAX + 256];
+    int error; /* the negative errno that goes with it */
 } ErrorText;
 
 /** Writes the text. Gives the error (a negative errno) back, to be returned. */
@@ -19,5 +20,6 @@ __attribute__((format(printf, 3, 4))) static inline int error_set(ErrorText *err
     va_start(arguments, format);
     (void)vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
+    error->error = r;
     return r;
 }
