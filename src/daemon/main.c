@@ -28,6 +28,7 @@
 #include "daemon/watchdog.h"
 #include "daemon/worker.h"
 #include "util/cleanup.h"
+#include "util/cli.h"
 #include "util/limits.h"
 #include "util/standard.h"
 
@@ -313,10 +314,7 @@ int main(int argc, char **argv)
     (void)setvbuf(stdout, out, _IOLBF, sizeof(out));
     switch (options_parse(&options, argc, argv)) {
     case OPTIONS_DONE:
-        if (fflush(stdout) == 0 && !ferror(stdout))
-            return EXIT_SUCCESS;
-        report_error("cannot write to standard output: %s", strerror(errno));
-        return EXIT_FAILURE;
+        return cli_flush("ivshmem-server");
     case OPTIONS_WRONG:
         return EXIT_FAILURE;
     case OPTIONS_RUN:

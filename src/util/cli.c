@@ -4,8 +4,11 @@
 #include "util/size.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define LONG_ONLY 256 /* getopt_long's code of the first option in the table: past all letters */
 
@@ -60,6 +63,14 @@ int cli_next(const CliOption *table, size_t n, const char *program, int argc, ch
         if (code == LONG_ONLY + (int)i || code == table[i].letter)
             return (int)i;
     return CLI_WRONG;
+}
+
+int cli_flush(const char *program)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_SUCCESS;
+    (void)fprintf(stderr, "%s: cannot write to standard output: %s\n", program, strerror(errno));
+    return EXIT_FAILURE;
 }
 
 int cli_seconds(const char *program, const char *option, const char *value, int most)

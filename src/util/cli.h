@@ -37,6 +37,9 @@ typedef struct CliOption {
 int cli_next(const CliOption *table, size_t n, const char *program, int argc, char **argv,
              const char **value);
 
+/** Flushes standard output. @return EXIT_SUCCESS, or EXIT_FAILURE after an error has been shown */
+int cli_flush(const char *program);
+
 /**
  * An option's value as a number of seconds from 1 to `most`, which is INT_MAX / 1000 at most.
  *

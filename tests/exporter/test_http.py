@@ -8,11 +8,12 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 
 import pytest
-from exporter import TIMEOUT, run
+from exporter import TIMEOUT, exporter_program, run
 from serve import eventually
 
 MOST = 64  # connections that are accepted at once
@@ -227,6 +228,15 @@ def test_wrong_options(words, why):
     done = run(*words)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"ivshmem-exporter: {why}") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "--metrics"])
+def test_text_that_cannot_be_written(option):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([exporter_program(), option], stdout=full, stderr=subprocess.PIPE, text=True,
+                              timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (
+        1, "ivshmem-exporter: cannot write to standard output: No space left on device\n")
 
 
 def test_port_that_is_taken(web, export):

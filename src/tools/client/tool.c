@@ -2,6 +2,7 @@
 #include "tools/client/tool.h"
 
 #include "ivshmem-device.h"
+#include "util/cli.h"
 #include "util/size.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -27,9 +29,7 @@ int tool_error(const char *format, ...)
 
 int tool_flush(void)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return STATUS_OK;
-    return tool_error("cannot write to standard output: %s", strerror(errno));
+    return cli_flush(PROGRAM) == EXIT_SUCCESS ? STATUS_OK : STATUS_ERROR;
 }
 
 int tool_number(const char *what, const char *text, uint64_t max, uint64_t *number)

@@ -62,13 +62,6 @@ static int find_command(CtlOptions *options, int argc, char **argv)
                             : ctl_error("unknown command '%s' (see --help)", argv[optind]);
 }
 
-static int flush(void)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return EXIT_SUCCESS;
-    return ctl_error("cannot write to standard output: %s", strerror(errno));
-}
-
 static int run(const CtlOptions *options)
 {
     _cleanup_(qmp_close) Qmp qmp = QMP_NONE;
@@ -77,7 +70,7 @@ static int run(const CtlOptions *options)
     if (qmp_open(&qmp, options->control, options->timeout_ms) < 0)
         return ctl_error("%s", qmp.error.text);
     status = ctl_run(&qmp, options);
-    return flush() == EXIT_SUCCESS ? status : EXIT_FAILURE;
+    return cli_flush(PROGRAM) == EXIT_SUCCESS ? status : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
@@ -93,7 +86,7 @@ int main(int argc, char **argv)
         if (option == OPTION_VERSION)
             (void)puts(PROGRAM " " IVSHMEM_VERSION);
         if (option == OPTION_HELP || option == OPTION_VERSION)
-            return flush();
+            return cli_flush(PROGRAM);
         if (option < 0 || !store(&options, option, value))
             return EXIT_FAILURE;
     }

@@ -215,7 +215,7 @@ int main(int argc, char **argv)
     standard_open();
     while ((option = cli_next(table, N_OPTIONS, PROGRAM, argc, argv, &value)) != CLI_END) {
         if (show(option))
-            return EXIT_SUCCESS;
+            return cli_flush(PROGRAM);
         if (option < 0 || !store(&options, option, value))
             return EXIT_FAILURE;
     }
