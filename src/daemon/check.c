@@ -64,7 +64,8 @@ static void find_live(Check *check)
     }
     if (file)
         (void)fclose(file);
-    qsort(check->live, check->n_live, sizeof(*check->live), compare_texts);
+    if (check->n_live)
+        qsort(check->live, check->n_live, sizeof(*check->live), compare_texts);
 }
 
 static bool is_live(const Check *check, const char *path)

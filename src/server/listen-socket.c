@@ -208,6 +208,15 @@ static int use_given(ListenSocket *self, const ListenSpec *spec, const struct so
     return 0;
 }
 
+static int make_address(const ListenSpec *spec, struct sockaddr_un *out, ErrorText *error)
+{
+    int r = address_of_path(spec->path, out);
+
+    return r < 0 ? error_set(error, r, "the socket path %s has %zu bytes; at most %zu are possible",
+                             spec->path, strlen(spec->path), sizeof(out->sun_path) - 1)
+                 : 0;
+}
+
 static int check_folder(const ListenSpec *spec, const char *lock, ErrorText *error)
 {
     char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -227,10 +236,13 @@ static int check_folder(const ListenSpec *spec, const char *lock, ErrorText *err
 int listen_socket_check(const ListenSpec *spec, ErrorText *error)
 {
     _cleanup_close_ int fd = -1;
+    struct sockaddr_un address;
     struct stat found;
     LockPath lock;
-    int r;
+    int r = make_address(spec, &address, error);
 
+    if (r < 0)
+        return r;
     (void)snprintf(lock, sizeof(lock), "%s" LISTEN_SOCKET_LOCK, spec->path);
     r = check_folder(spec, lock, error);
     if (r < 0)
@@ -247,12 +259,11 @@ int listen_socket_check(const ListenSpec *spec, ErrorText *error)
 int listen_socket_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *error)
 {
     struct sockaddr_un address;
-    int r = address_of_path(spec->path, &address);
+    int r = make_address(spec, &address, error);
 
     *self = LISTEN_SOCKET_NONE;
     if (r < 0)
-        return error_set(error, r, "the socket path %s has %zu bytes; at most %zu are possible",
-                         spec->path, strlen(spec->path), sizeof(address.sun_path) - 1);
+        return r;
     (void)snprintf(self->path, sizeof(self->path), "%s", spec->path);
     return take_lock(self, spec, error);
 }

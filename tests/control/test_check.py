@@ -229,16 +229,19 @@ def test_memory_that_there_is_not(configured):
 
 
 def test_memory_is_for_all_regions_together(configured):
-    """Each of them would fit. Nothing is reserved by the check."""
-    half = 1 << (available().bit_length() - 1)
-    for name in ["a", "b", "c"]:
-        configured.write(name, f"[region]\nsize={half}")
+    """Each of them would fit, and not all: a part is a half of what there is at most, and a quarter at least.
+    What is not reserved takes nothing."""
+    part = 1 << (available().bit_length() - 2)
+    names = "abcdef"
+    for name in names:
+        configured.write(name, f"[region]\nsize={part}")
     status, said = check(configured)
-    assert status == 2 and said and said[0].startswith("b.conf: on this machine: no room for the memfd: ")
-    assert re.search(r"of which other regions take \d+M$", said[0])
-    for name in ["b", "c"]:
-        configured.write(name, f"[region]\nsize={half}\nno-reserve=yes")
-    assert available() > half
+    assert status == 2 and 1 <= len(said) < len(names)
+    assert said[-1].startswith("f.conf: on this machine: no room for the memfd: ")
+    assert re.search(r" available, of which other regions take \d+M$", said[-1])
+    for name in names:
+        configured.write(name, f"[region]\nsize={part}\nno-reserve=yes")
+    assert check(configured)[0] == 0
 
 
 def test_shared_memory_object_of_another_size(configured, place, stack):
@@ -288,6 +291,14 @@ def test_folder_of_the_control_socket(configured, place):
     status, said = check(configured, "--control", f"{place.folder}/none/new/control")
     assert status == 2 and said[0] == ("/F/none/new/control: on this machine: cannot make the folder "
                                        "/F/none/new: No such file or directory")
+
+
+def test_path_of_the_control_socket_is_too_long(configured, place):
+    configured.write("web", "[region]")
+    path = f"{place.folder}/" + "x" * 90
+    status, said = check(configured, "--control", path)
+    assert status == 2 and said == [f"the control socket: on this machine: the socket path /F/{'x' * 90} has "
+                                    f"{len(path)} bytes; at most 107 are possible"]
 
 
 def test_descriptors(configured):
