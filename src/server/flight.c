@@ -89,11 +89,12 @@ uint32_t flight_unread(Flight *flight, Client *client)
 /* How many descriptors the client may have unread, as things stand. */
 static uint32_t fair_share(const Flight *flight, const State *state)
 {
+    uint32_t most = flight->allowance / 4 * 3;
     uint32_t n_clients = state->header->n_clients, left, share;
 
     if (flight->unread < flight->allowance / 2)
         return FDPASS_BATCH_MAX;
-    left = flight->unread < flight->allowance ? flight->allowance - (uint32_t)flight->unread : 0;
+    left = flight->unread < most ? most - (uint32_t)flight->unread : 0;
     share = n_clients > 0 ? left / n_clients : left;
     return share < MIN_WINDOW ? MIN_WINDOW : share > FDPASS_BATCH_MAX ? FDPASS_BATCH_MAX : share;
 }

@@ -13,12 +13,15 @@
  *   may have what its socket holds.
  * - While less than L/2 are, it may have a whole batch. So nobody who reads is slowed down unless
  *   others do not.
- * - Otherwise all may have the same: what is left of L by the number of clients, but 2 at least;
- * and whoever had more and has read it may have that again, which adds nothing to the sum. It keeps
- *   the batches large when many read, only not as fast as we send.
+ * - Otherwise all may have the same: what is left of 3L/4 by the number of clients, but 2 at least,
+ *   for which the last quarter is kept; and whoever had more and has read it may have that again,
+ *   which adds nothing to the sum. It keeps the batches large when many read, but slower than we
+ *   send.
  *
- * So those who do not read hold at most 5/6 of L between them, as long as there are no more than
- * L/8 of them; a server with more clients than that relies on ETOOMANYREFS being retried.
+ * So as long as there are no more than L/8 of them, those who do not read leave something for
+ * whoever does, all at once or one after the other: they hold 3L/4 and 2 each. A server with more
+ * clients than that relies on ETOOMANYREFS being retried, and so does a process with several
+ * servers: each of them counts its own.
  *
  * How many a client has not read is known as an upper bound: what was sent since its queue was last
  * seen empty, or what the queue's size says (SIOCOUTQ gives the memory that is charged to our

@@ -2,8 +2,11 @@
 """Clients that write, stall, shut down, flood, are stopped and die, beside two peers that go on."""
 
 import contextlib
+import fcntl
 import os
 import socket
+import struct
+import termios
 import time
 
 import pytest
@@ -121,6 +124,24 @@ def test_five_hundred_that_never_read(scene, uid):
         peer.setup(timeout=30)
     for peer in stalled:
         peer.close()
+
+
+def has_memory(peer):
+    """Whether the first three messages wait for it."""
+    waiting = fcntl.ioctl(peer.socket, termios.FIONREAD, bytes(4))
+    return struct.unpack("i", waiting)[0] >= 3 * 8
+
+
+@pytest.mark.parametrize("n_vectors", [1, 4])
+def test_five_hundred_that_never_read_one_by_one(scene, uid, n_vectors):
+    """Each takes what it may have, before the next one comes."""
+    scene = scene(user=uid, nofile=4096, n_vectors=n_vectors)
+    for _ in range(500):
+        stalled = scene.connect(keep=False)
+        eventually(lambda stalled=stalled: has_memory(stalled))
+    for _ in range(3):
+        scene.newcomer()
+        scene.pair.check()
 
 
 def stopped_for(scene, seconds):
