@@ -15,7 +15,8 @@
  *
  * Names and meanings are those of QEMU's ivshmem-client; what that does not have is marked "beyond
  * QEMU's". Every function that returns int gives 0 or a negative errno unless it says otherwise,
- * and ivshmem_client_error() says the same in words. The library never prints (but for `verbose`
+ * and for those that can fail for the server's or the system's sake ivshmem_client_error() says the
+ * same in words. The library never prints (but for `verbose`
  * and ivshmem_client_dump()), never exits and changes no signal's handling.
  *
  * One client belongs to one thread at a time, with one exception: any thread may call
@@ -211,7 +212,9 @@ IVSHMEM_API int ivshmem_client_connect_timeout(IvshmemClient *client, int timeou
  * The same over a stream socket that somebody else has connected to the server, for a process
  * that may not do so itself. Beyond QEMU's.
  *
- * @param sock_fd  belongs to the client from now on, also when this fails
+ * @param sock_fd     belongs to the client from now on, also when this fails
+ * @param timeout_ms  milliseconds; negative for no limit
+ * @return as ivshmem_client_connect_timeout(), without the errors of connect(2)
  */
 IVSHMEM_API int ivshmem_client_connect_fd(IvshmemClient *client, int sock_fd, int timeout_ms);
 
@@ -337,7 +340,8 @@ IVSHMEM_API int ivshmem_client_map(IvshmemClient *client, bool writable, size_t 
                                    void **memory, size_t *size);
 
 /**
- * What went wrong in the last connect, dispatch or map that failed, in words.
+ * What went wrong in the last connect, dispatch or map that failed, in words. -EISCONN, -ENOTCONN
+ * and -EBUSY, which are the caller's own doing, change nothing here.
  *
  * @return a text without a newline, empty if nothing did; valid until the next call on the client
  */

@@ -133,7 +133,8 @@ IVSHMEM_API bool ivshmem_port_has_interrupts(const IvshmemPort *port);
  * @param peer   its ID, 0 to 65535; one's own will do
  * @param vector 0 to 65535
  * @return 0, -EINVAL if a number is out of range, -EOPNOTSUPP for an ivshmem-plain device; on the
- *         host also -ENOENT if there is no such peer, -ERANGE if it has no such vector
+ *         host also -ENOENT if there is no such peer, -ERANGE if it has no such vector, or an errno
+ *         of write(2)
  */
 IVSHMEM_API int ivshmem_port_ring(IvshmemPort *port, unsigned peer, unsigned vector);
 
