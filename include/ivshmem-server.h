@@ -384,8 +384,8 @@ IVSHMEM_API void ivshmem_server_abandon(IvshmemServer *server);
  *
  * @param to        an empty memfd, for state_fd
  * @param from      a memfd with a state in which no process works
- * @param renumber  gives the number here of a descriptor that had the number `fd` there, -1: there
- *                  is none, with which the import fails
+ * @param renumber  gives the number here of a descriptor that had the number `fd` there; -1 if
+ *                  it has not come: the import fails then
  * @param why       filled in with a line on what is wrong, if anything is
  * @return 0, -EBADF, or a negative errno as of ivshmem_server_resume()
  */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* A state that another process has written, copied for this one. */
 #include "ivshmem-server.h"
 #include "server/state-check.h"
 #include "server/view.h"
@@ -24,11 +25,11 @@ static int copy(const State *to, const State *from, ErrorText *error)
     StateHeader header = *from->header;
     size_t slots = header.slot_limit;
 
-    if (slots > to->header->max_clients || header.listener_limit > LISTENERS_MAX ||
+    if (slots > to->max_clients || header.listener_limit > LISTENERS_MAX ||
         header.id_limit > WIRE_N_IDS)
         return error_set(error, -EBADMSG, "the state is damaged: its header is wrong");
-    header.max_clients = to->header->max_clients;
-    header.max_vectors = to->header->max_vectors;
+    header.max_clients = to->max_clients;
+    header.max_vectors = to->max_vectors;
     header.size = to->size;
     *to->header = header;
     memcpy(to->clients, from->clients, slots * sizeof(*to->clients));
@@ -46,7 +47,7 @@ typedef struct Renumbering {
     int lacking; /* a descriptor that did not come with the state; -1: none */
 } Renumbering;
 
-static void renumber(void *opaque, int32_t *fd)
+static void renumber_one(void *opaque, int32_t *fd)
 {
     Renumbering *numbers = opaque;
     int there = *fd;
@@ -62,7 +63,7 @@ static int import(const State *to, const State *from, Renumbering *numbers, Erro
 
     if (r < 0)
         return r;
-    state_each_fd(to, renumber, numbers);
+    state_each_fd(to, renumber_one, numbers);
     return numbers->lacking < 0
                ? 0
                : error_set(error, -EBADF, "descriptor %d of the state has not come with it",
@@ -72,7 +73,7 @@ static int import(const State *to, const State *from, Renumbering *numbers, Erro
 static int import_into(int fd, const State *from, Renumbering *numbers, ErrorText *error)
 {
     State to;
-    int r = state_new(&to, fd, from->header->max_clients, from->header->max_vectors);
+    int r = state_new(&to, fd, from->max_clients, from->max_vectors);
 
     if (r < 0)
         return error_set(error, r, "no room for the state: %s", strerror(-r));
@@ -81,10 +82,10 @@ static int import_into(int fd, const State *from, Renumbering *numbers, ErrorTex
     return r;
 }
 
-int ivshmem_server_import(int to, int from, int (*number)(void *opaque, int fd), void *opaque,
+int ivshmem_server_import(int to, int from, int (*renumber)(void *opaque, int fd), void *opaque,
                           char why[IVSHMEM_SERVER_ERROR_SIZE])
 {
-    Renumbering numbers = {number, opaque, -1};
+    Renumbering numbers = {renumber, opaque, -1};
     ErrorText error;
     State old;
     int r = state_open(&old, from, &error);

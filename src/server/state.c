@@ -53,6 +53,8 @@ static size_t lay_out(State *state, char *base, uint32_t max_clients, uint32_t m
 #undef PART
     state->base = base;
     state->size = end;
+    state->max_clients = max_clients;
+    state->max_vectors = max_vectors;
     return end;
 }
 

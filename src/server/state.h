@@ -89,8 +89,7 @@ typedef struct StateBatch {
     uint32_t n; /* steps */
     PlanMark mark;
     Step steps[FDPASS_BATCH_MAX];
-    FdpassBatch
-        messages; /* of the process that made it: to another, only each msg_len says something */
+    FdpassBatch messages; /* of this process: another reads each msg_len, and nothing else */
 } StateBatch;
 
 /** A client: its connection, who it is, and how far it has been told of the world. */
@@ -148,6 +147,8 @@ typedef struct StateHeader {
 typedef struct State {
     void *base;
     size_t size;
+    uint32_t max_clients, max_vectors; /* it is laid out for: in another process's state, what the
+                                          header says can change */
     StateHeader *header;
     uint64_t *slots;     /* set of slots in use, max_clients bits */
     uint64_t *connected; /* set of slots that have a connection */

@@ -36,6 +36,9 @@ static void test_found_again(void **unused)
     assert_int_equal(state.header->max_vectors, VECTORS);
     assert_int_equal(state.holders[17], 5);
     assert_int_equal(state_take_slot(&state), 1);
+    state.header->max_clients = state.header->max_vectors = UINT32_MAX; /* by another process */
+    assert_int_equal(state.max_clients, CLIENTS);
+    assert_int_equal(state.max_vectors, VECTORS);
     state_free(&state);
 }
 
