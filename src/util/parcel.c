@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define MOST_NUMBERS (1U << 24) /* a descriptor's number is below; more than the kernel allows */
+#define MOST_NUMBERS (1U << 24) /* descriptors are below; fs.nr_open is 2^20 */
 
 typedef struct Message {
     uint32_t left;
@@ -85,7 +85,8 @@ static int receive(Parcel *parcel, int sock, uint32_t *left, Receive *how)
         else
             r = put(parcel, message.numbers[i], fds[i]);
     }
-    *left = message.left;
+    if (r == 0)
+        *left = message.left;
     return r;
 }
 

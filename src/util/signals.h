@@ -6,11 +6,15 @@
 #include <signal.h>
 #include <sys/signalfd.h>
 
-/** A descriptor that is readable once SIGINT, SIGTERM or `also` (0: no other) has come, from now
- * on, or a negative errno. */
+/**
+ * Blocks SIGINT, SIGTERM and `also` (0: no other).
+ *
+ * @return a descriptor that is readable once one of them has come, or a negative errno
+ */
 static inline int signals_open(int also)
 {
     sigset_t set;
+    int fd;
 
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGINT);
@@ -19,5 +23,6 @@ static inline int signals_open(int also)
         (void)sigaddset(&set, also);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
 }

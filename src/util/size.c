@@ -29,22 +29,24 @@ static int parse_digits(const char *text, const char **end, uint64_t *out)
 
 int size_parse(const char *text, uint64_t *out)
 {
-    const char *end, *suffix = NULL;
+    const char *end;
     uint64_t value = 0;
+    size_t n_times = 0;
     int r = parse_digits(text, &end, &value);
 
     if (r == -EINVAL)
         return r;
     if (*end) {
         char upper = (char)(*end >= 'a' && *end <= 'z' ? *end - 'a' + 'A' : *end);
+        const char *suffix = strchr(suffixes, upper);
 
-        suffix = strchr(suffixes, upper);
         if (!suffix || end[1])
             return -EINVAL;
+        n_times = (size_t)(suffix - suffixes) + 1;
     }
     if (r < 0)
         return r;
-    for (; suffix && suffix >= suffixes; suffix--)
+    for (; n_times > 0; n_times--)
         if (__builtin_mul_overflow(value, 1024, &value))
             return -ERANGE;
     *out = value;

@@ -15,9 +15,11 @@ static const char *find_observers(const json_t *listeners)
     size_t i;
     json_t *listener;
 
-    json_array_foreach(listeners, i, listener) if (
-        json_is_true(json_object_get(
-            listener, "observers"))) return json_string_value(json_object_get(listener, "path"));
+    json_array_foreach(listeners, i, listener)
+    {
+        if (json_is_true(json_object_get(listener, "observers")))
+            return json_string_value(json_object_get(listener, "path"));
+    }
     return NULL;
 }
 
@@ -38,7 +40,7 @@ static int notify(const IvshmemClient *client, uint64_t id, const char *vector_t
                              (unsigned long long)id, peer->vectors_count - 1);
         r = ivshmem_client_notify(client, peer, (unsigned)vector);
     }
-    return r < 0 ? ctl_error("cannot ring: %s", ivshmem_client_error(client)) : 0;
+    return r < 0 ? ctl_error("cannot ring peer %llu: %s", (unsigned long long)id, strerror(-r)) : 0;
 }
 
 static int ring_through(const char *path, const CtlOptions *options)
@@ -47,12 +49,14 @@ static int ring_through(const char *path, const CtlOptions *options)
     const char *id_text = options->words[1];
     const char *vector = options->n_words > 2 ? options->words[2] : NULL;
     uint64_t id;
-    int status;
+    int r, status;
 
     if (count_parse(id_text, 0, 65535, &id) < 0)
         return ctl_error("'%s' is not an ID from 0 to 65535", id_text);
-    if (ivshmem_client_init(&client, path, NULL, NULL, false) < 0 ||
-        ivshmem_client_connect_timeout(&client, options->timeout_ms) < 0 ||
+    r = ivshmem_client_init(&client, path, NULL, NULL, false);
+    if (r < 0)
+        return ctl_error("the socket '%s': %s", path, strerror(-r));
+    if (ivshmem_client_connect_timeout(&client, options->timeout_ms) < 0 ||
         ivshmem_client_wait_ready(&client, options->timeout_ms) < 0)
         status = ctl_error("%s: %s", path, ivshmem_client_error(&client));
     else

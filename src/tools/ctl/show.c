@@ -36,7 +36,7 @@ static void print_time(const json_t *value, Cell *cell)
 
 static void print_nested(const json_t *value, ShowAs as, unsigned depth, Cell *cell);
 
-/* The elements with commas between them; rows of zeros, of which doorbells mostly are, in short. */
+/* The elements, with commas between them. */
 static void print_array(const json_t *array, unsigned depth, Cell *cell)
 {
     size_t i;
