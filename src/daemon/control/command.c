@@ -129,10 +129,12 @@ static const char *check_form(json_t *message)
     const char *name;
     json_t *value;
 
-    json_object_foreach(
-        message, name, value) if (strcmp(name, "execute") != 0 && strcmp(name, "arguments") != 0 &&
-                                  strcmp(name, "id") !=
-                                      0) return "only 'execute', 'arguments' and 'id' are expected";
+    json_object_foreach(message, name, value)
+    {
+        if (strcmp(name, "execute") != 0 && strcmp(name, "arguments") != 0 &&
+            strcmp(name, "id") != 0)
+            return "only 'execute', 'arguments' and 'id' are expected";
+    }
     if (!json_is_string(json_object_get(message, "execute")))
         return "'execute' is missing, or no string";
     value = json_object_get(message, "arguments");

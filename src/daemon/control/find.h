@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What commands name in their arguments. */
+/* The region that a command is for. */
 #pragma once
 
 #include "daemon/daemon.h"

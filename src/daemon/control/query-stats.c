@@ -79,6 +79,8 @@ int run_query_stats(Daemon *daemon, json_t *arguments, json_t **result, ErrorTex
         return r;
     *result = json_array();
     FIND_FOREACH(region, daemon, only)
-    (void)json_array_append_new(*result, describe(region));
+    {
+        (void)json_array_append_new(*result, describe(region));
+    }
     return 0;
 }
