@@ -12,10 +12,9 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
-#define FDS_KEPT_FREE 32                   /* for what the host program opens after the start */
-#define FDS_COUNTED   65536                /* are looked at: more are not open at the start */
-#define ACCEPT_LATER  INT64_C(100000000)   /* ns, when a connection cannot even be turned away */
-#define TELL_AGAIN    INT64_C(10000000000) /* ns, between two lines on the same */
+#define FDS_KEPT_FREE 32                 /* for what the host program opens after the start */
+#define FDS_COUNTED   65536              /* are looked at: more are not open at the start */
+#define ACCEPT_LATER  INT64_C(100000000) /* ns, when a connection cannot even be turned away */
 #define NS_PER_S      INT64_C(1000000000)
 
 static const char *const refusals[] = {
@@ -64,7 +63,7 @@ static void set_polled(ServerCore *core, Listener *listener, bool polled)
         listener->accept.waiting = !polled;
         core->n_waiting += listener->accept.waiting;
     } else if (polled) {
-        timers_set(&core->timers, TIMER_ACCEPT, timers_now() + ACCEPT_LATER);
+        timers_set(&core->timers, TIMER_ACCEPT, deadline_now() + ACCEPT_LATER);
     }
 }
 
@@ -184,7 +183,7 @@ static bool refuse_with_reserve(ServerCore *core, Listener *listener)
         credentials_free(&credentials);
         fd_close(sock);
     } else if (errno != EAGAIN) {
-        wait_until(core, listener, timers_now() + ACCEPT_LATER);
+        wait_until(core, listener, deadline_now() + ACCEPT_LATER);
     }
     core->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return sock >= 0;
@@ -212,14 +211,14 @@ static int64_t allowed_from(const Listener *listener, int64_t now)
 
 bool accept_is_due(const ServerCore *core, const Listener *listener)
 {
-    int64_t now = timers_now();
+    int64_t now = deadline_now();
 
     return listener_has_room(core, listener, 0, 0) && allowed_from(listener, now) <= now;
 }
 
 bool accept_may_admit(ServerCore *core, Listener *listener)
 {
-    int64_t now = timers_now(), from = allowed_from(listener, now);
+    int64_t now = deadline_now(), from = allowed_from(listener, now);
 
     if (!listener_has_room(core, listener, 0, 0))
         return false;
@@ -233,7 +232,7 @@ bool accept_may_admit(ServerCore *core, Listener *listener)
 static void pay(Listener *listener)
 {
     if (listener->accept.rate)
-        listener->accept.paid_until = allowed_from(listener, timers_now());
+        listener->accept.paid_until = allowed_from(listener, deadline_now());
 }
 
 /* Makes a client of a connection that has not hung up, or refuses it. */
@@ -326,7 +325,7 @@ static bool accept_one(ServerCore *core, Listener *listener)
         return true;
     default: /* ENOMEM, ENOBUFS and whatever else: not for long, we hope */
         core_log(core->server, LOG_WARNING, "cannot accept a connection: %s", strerror(errno));
-        wait_until(core, listener, timers_now() + ACCEPT_LATER);
+        wait_until(core, listener, deadline_now() + ACCEPT_LATER);
         return false;
     }
 }

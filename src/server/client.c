@@ -102,7 +102,7 @@ static void connect_slot(ServerCore *core, Listener *listener, uint32_t slot, in
     client->uid = who->uid;
     client->gid = who->gid;
     client->connected_at = wall_clock();
-    client->accepted_at = timers_now();
+    client->accepted_at = deadline_now();
     client->seen = state->header->n_changes;
     if (client->id != STATE_NO_ID)
         view_spend_own(state, &core->ids, slot, (uint32_t)client->id);

@@ -19,6 +19,8 @@
 #include "server/uids.h"
 #include "util/log.h"
 
+#define TELL_AGAIN INT64_C(10000000000) /* ns, between two lines of the log on the same */
+
 typedef struct ServerCore {
     IvshmemServer *server; /* the caller's, with the configuration */
     State state;

@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <sys/eventfd.h>
 
-#define TELL_AGAIN INT64_C(10000000000) /* ns, between two lines on the same */
-
 static void close_eventfds(const State *state, uint32_t slot, uint32_t n)
 {
     int32_t *fds = state_eventfds(state, slot);
@@ -55,9 +53,9 @@ static void recycle_id(ServerCore *core, uint32_t id)
 
     BITMAP_FOREACH(slot, core->state.slots, core->state.header->max_clients)
         view_outdate(&core->state, slot, id);
-    if (core->ids_told_at && timers_now() - core->ids_told_at < TELL_AGAIN)
+    if (core->ids_told_at && deadline_now() - core->ids_told_at < TELL_AGAIN)
         return;
-    core->ids_told_at = timers_now();
+    core->ids_told_at = deadline_now();
     core_log(core->server, LOG_WARNING,
              "no unused ID is left: peer %u gets one that %u connected clients will not be told of",
              id, ids_count(&core->ids, id));

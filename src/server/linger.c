@@ -58,7 +58,7 @@ void linger_add(ServerCore *core, int sock, uid_t uid, uint32_t unread)
     }
     linger->entries[linger->n++] = (Lingering){sock, uid, unread};
     core->flight.unread += unread;
-    timers_set(&core->timers, TIMER_LINGER, timers_now() + CHECK_AFTER);
+    timers_set(&core->timers, TIMER_LINGER, deadline_now() + CHECK_AFTER);
 }
 
 void linger_check(ServerCore *core)
@@ -82,15 +82,15 @@ void linger_check(ServerCore *core)
         }
     }
     linger->n = n;
-    linger->checked_at = timers_now();
+    linger->checked_at = deadline_now();
     if (n > 0)
-        timers_set(&core->timers, TIMER_LINGER, timers_now() + CHECK_AFTER);
+        timers_set(&core->timers, TIMER_LINGER, deadline_now() + CHECK_AFTER);
     if (n < before)
         listeners_resume(core);
 }
 
 void linger_check_soon(ServerCore *core)
 {
-    if (core->linger.n > 0 && timers_now() - core->linger.checked_at > CHECK_AGAIN)
+    if (core->linger.n > 0 && deadline_now() - core->linger.checked_at > CHECK_AGAIN)
         linger_check(core);
 }

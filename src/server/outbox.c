@@ -72,7 +72,7 @@ static void put_off(ServerCore *core, uint32_t slot)
 {
     move(&core->outbox, slot, core->outbox.later);
     core->state.header->stats.n_retries++;
-    timers_set(&core->timers, TIMER_RETRY, timers_now() + OUTBOX_RETRY_NS);
+    timers_set(&core->timers, TIMER_RETRY, deadline_now() + OUTBOX_RETRY_NS);
 }
 
 static void block(ServerCore *core, uint32_t slot)
@@ -291,7 +291,7 @@ int outbox_send(ServerCore *core, uint32_t slot)
     flight_sent(&core->flight, client, count_fds(&batch->messages, (uint32_t)sent));
     core->state.header->stats.n_messages += (uint32_t)sent;
     if (first && client->hello_sent == CLIENT_HELLOS)
-        count_latency(&core->state.header->stats, timers_now() - client->accepted_at);
+        count_latency(&core->state.header->stats, deadline_now() - client->accepted_at);
     return sent;
 }
 

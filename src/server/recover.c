@@ -88,7 +88,7 @@ static int rebuild_ids(ServerCore *core)
 
 static int rebuild_listeners(ServerCore *core)
 {
-    int64_t now = timers_now();
+    int64_t now = deadline_now();
     int r = 0;
 
     for (uint32_t i = 0; r == 0 && i < core->state.header->listener_limit; i++) {
@@ -113,7 +113,7 @@ static int rebuild_client(ServerCore *core, uint32_t slot)
     State *state = &core->state;
     Client *client = &state->clients[slot];
     Listener *listener = &state->listeners[client->listener];
-    int64_t now = timers_now();
+    int64_t now = deadline_now();
     int r = uids_add(&core->uids, client->uid);
 
     if (r == 0)

@@ -20,7 +20,7 @@ void setup_check(ServerCore *core)
 {
     State *state = &core->state;
     unsigned timeout = core->server->config_.setup_timeout_ms;
-    int64_t now = timers_now();
+    int64_t now = deadline_now();
     uint32_t slot;
 
     BITMAP_FOREACH(slot, state->connected, state->header->max_clients) {

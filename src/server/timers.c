@@ -5,17 +5,8 @@
 
 #include <errno.h>
 #include <sys/timerfd.h>
-#include <time.h>
 
 #define NS_PER_S INT64_C(1000000000)
-
-int64_t timers_now(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_S + now.tv_nsec;
-}
 
 /* seccomp: timerfd_create */
 int timers_new(Timers *timers)
@@ -62,7 +53,7 @@ void timers_clear(Timers *timers)
 
 unsigned timers_take(Timers *timers)
 {
-    int64_t now = timers_now();
+    int64_t now = deadline_now();
     unsigned passed = 0;
 
     for (int i = 0; i < N_TIMERS; i++) {

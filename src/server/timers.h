@@ -5,7 +5,8 @@
  */
 #pragma once
 
-#include <stdbool.h>
+#include "util/deadline.h"
+
 #include <stdint.h>
 
 typedef enum TimerKind {
@@ -22,9 +23,6 @@ typedef struct Timers {
     int fd;
     int64_t due[N_TIMERS]; /* CLOCK_MONOTONIC, ns; TIMER_NEVER: not set */
 } Timers;
-
-/** Now on CLOCK_MONOTONIC, in ns. */
-int64_t timers_now(void);
 
 /** @return 0 or a negative errno */
 int timers_new(Timers *timers);
