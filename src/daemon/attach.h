@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Telling whoever starts a server by hand how to connect to it (--show-attach). */
 #pragma once
 
 #include "ivshmem-server.h"

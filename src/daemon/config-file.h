@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* One file of the configuration. */
 #pragma once
 
 #include "daemon/problems.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Becoming a daemon, in a child process that its parent answers for. */
 #pragma once
 
 #include <stdbool.h>

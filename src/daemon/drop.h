@@ -15,9 +15,11 @@
 #include <sys/types.h>
 
 /**
+ * Gives them up, for good.
+ *
  * @param uid,gid  (uid_t)-1, (gid_t)-1: stay who we are
  * @param groups   to be in besides, so that files can be given to them later; whoever stays who he
  *                 is stays in his own, too, and without the privilege in none but those
- * @return 0 or a negative errno
+ * @return 0 or a negative errno with the reason
  */
 int drop_privileges(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups, ErrorText *error);

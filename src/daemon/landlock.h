@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The part of the sandbox that is about files: Linux's Landlock. */
 #pragma once
 
 #include "daemon/sandbox.h"

@@ -84,8 +84,9 @@ static int meet_manager(Passed *passed, ErrorText *error)
 
 static int prepare(Daemon *daemon, const Options *options, Config *config, Recovery *recovery)
 {
-    static char run_folder[PATH_MAX]; /* the daemon keeps the context, */
-    static Passed passed;             /* and this */
+    /* The daemon keeps both for as long as it lives. */
+    static char run_folder[PATH_MAX];
+    static Passed passed;
     ConfigContext context = launch_context(options, run_folder);
     ErrorText error;
     int r;
@@ -308,7 +309,7 @@ int main(int argc, char **argv)
     static Options options;
     _cleanup_(config_free) Config config = {0};
     _cleanup_(recovery_free) Recovery recovery = {0};
-    static Daemon daemon; /* of which the keeper never frees what its workers have closed */
+    static Daemon daemon; /* what its workers have closed, the keeper never frees */
 
     standard_open();
     (void)setvbuf(stdout, out, _IOLBF, sizeof(out));

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The options of ivshmem-server, a row each: what the help says and how a value is stored. */
 #pragma once
 
 #include "daemon/options.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The file that says which process the daemon is. */
 #pragma once
 
 #include <limits.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may connect: lists of users and groups, from the command line. */
+/* Who may connect to a listener: lists of users and groups. */
 #pragma once
 
 #include "ivshmem-server.h"

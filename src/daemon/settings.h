@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a region and its listeners are to be, whoever said so: the command line, a configuration
- * file, or a command. Plain data that owns all its strings but those inside `config`, which
- * settings_link() makes point to them.
+ * file, or a command. Plain data that owns all its strings; region_settings_link() makes those
+ * inside `config` point to them.
  */
 #pragma once
 

@@ -16,8 +16,8 @@ struct IvshmemDevice {
     unsigned revision;
     int id; /* -EOPNOTSUPP for ivshmem-plain */
 
-    Vfio vfio;         /* open if the device is bound to vfio-pci, */
-    Resource resource; /* and this one otherwise */
+    Vfio vfio;         /* open if the device is bound to vfio-pci */
+    Resource resource; /* open otherwise */
     Config config;     /* behind either */
     int command_found; /* the command register as it was, -1 if it was not read */
 

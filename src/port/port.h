@@ -16,8 +16,8 @@ typedef struct PortKind PortKind;
 
 struct IvshmemPort {
     const PortKind *kind;
-    unsigned n_stored;           /* peers and vectors below this, a power of two, are rung by a */
-    volatile uint32_t *doorbell; /* store here; 0 if there is no such place */
+    volatile uint32_t *doorbell; /* where a store rings; NULL if there is no such place */
+    unsigned n_stored;           /* which peers and vectors it rings: those below, a power of two */
     IvshmemPortOptions options;  /* without what may be gone: root */
     LogSink log;
     char *name; /* owned */

@@ -15,8 +15,8 @@
  *   others do not.
  * - Otherwise all may have the same: what is left of 3L/4 by the number of clients, but 2 at least,
  *   for which the last quarter is kept; and whoever had more and has read it may have that again,
- *   which adds nothing to the sum. It keeps the batches large when many read, but slower than we
- *   send.
+ *   which adds nothing to the sum: it keeps the batches large when many read, only not as fast as
+ *   we send.
  *
  * So as long as there are no more than L/8 of them, those who do not read leave something for
  * whoever does, all at once or one after the other: they hold 3L/4 and 2 each. A server with more
@@ -61,13 +61,13 @@ static inline void flight_forget(Flight *flight, Client *client)
     client->unread = 0;
 }
 
-/** How many descriptors the client has not read: at most these. */
+/** An upper bound of how many descriptors the client has not read. */
 uint32_t flight_unread(Flight *flight, Client *client);
 
-/** How many messages wait in a connection: at most these. */
+/** An upper bound of how many messages wait in a connection. */
 uint32_t flight_queued(const Flight *flight, int sock);
 
-/** How many messages the client has not read: at most these. */
+/** An upper bound of how many messages the client has not read. */
 uint32_t flight_messages(const Flight *flight, const Client *client);
 
 /** Whether the client has read everything that was sent to it. */

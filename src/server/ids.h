@@ -21,10 +21,10 @@
 #include "server/state.h"
 
 typedef struct Ids {
-    uint32_t n;      /* IDs that there are: those below it */
-    uint32_t *known; /* [WIRE_N_IDS]: clients whose view of it is not unknown, but for those who */
-    uint32_t sealed[N_BLOCKS];                /* have sealed its block: they know all of it */
-    uint64_t taken[BITMAP_WORDS(WIRE_N_IDS)]; /* known to somebody */
+    uint32_t n;                /* IDs that there are: those below it */
+    uint32_t *known;           /* [WIRE_N_IDS]: clients that know the ID by itself */
+    uint32_t sealed[N_BLOCKS]; /* clients that have sealed the block: they know all */
+    uint64_t taken[BITMAP_WORDS(WIRE_N_IDS)]; /* IDs that somebody knows, or holds */
     uint32_t n_taken;
 } Ids;
 

@@ -5,9 +5,9 @@
  * Those stay in the client's queue, charged to our user, until it reads them or closes its end,
  * whether or not we have closed ours. Were they forgotten, a client could connect, break the
  * protocol and keep its end, again and again, until nobody can be sent a descriptor any more
- * (flight.h). So our end stays open, shut down, to see when they have gone; until then its user has
- * a client more, and so has the server. It is memory of this process: after a crash they are
- * closed.
+ * (flight.h). So our end stays open, shut down, to see when they have gone. Until then the
+ * connection counts as a client of its user, and of the server. It is memory of this process: after
+ * a crash they are closed.
  */
 #pragma once
 

@@ -49,8 +49,8 @@ void listener_remove(struct ServerCore *core, Listener *listener);
 /** The listener with an index, or NULL. */
 Listener *listener_at(const struct ServerCore *core, uint32_t index);
 
-/** Whether anybody more may come in here, beside the clients that there are and so many others, of
- * which some are this listener's. */
+/** Whether one more client may come in here, on top of those that there are and of `n_others` that
+ * wait, `n_others_here` of them at this listener. */
 bool listener_has_room(const struct ServerCore *core, const struct Listener *listener,
                        uint32_t n_others, uint32_t n_others_here);
 

@@ -186,7 +186,7 @@ static LobbyQueue *next_queue(ServerCore *core)
     return NULL;
 }
 
-/* Whoever has a queue has had his turn in this one, or waits. */
+/* A queue without connections was only there to say that its user has had his turn. */
 static void end_turn(Lobby *lobby)
 {
     unsigned n = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How many clients each user has. Users are few (a QEMU user or two): they stand in a row. */
+/* How many clients each user has. There are few users (a QEMU user or two), so they are looked for
+ * one after the other. */
 #pragma once
 
 #include <sys/types.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Paths as addresses of Unix sockets. */
 #pragma once
 
 #include <errno.h>

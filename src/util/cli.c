@@ -54,9 +54,9 @@ int cli_next(const CliOption *table, size_t n, const char *program, int argc, ch
     if (code == -1)
         return CLI_END;
     if (code == ':')
-        return complain(program, "a value is missing behind", argv);
+        return complain(program, "a value is missing after", argv);
     if (code == '?')
-        return complain(program, optopt >= LONG_ONLY ? "no value belongs into" : "unknown option",
+        return complain(program, optopt >= LONG_ONLY ? "unexpected value in" : "unknown option",
                         argv);
     *value = optarg;
     for (size_t i = 0; i < n; i++)

@@ -13,7 +13,7 @@ typedef struct FdList {
     bool is_short; /* there was no memory for all */
 } FdList;
 
-/** Appends a descriptor to the list that opaque is; -1 is none. */
+/** Appends a descriptor, unless it is -1, to the FdList that `opaque` points to. */
 static inline void fd_list_add(void *opaque, int fd)
 {
     FdList *list = opaque;

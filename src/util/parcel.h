@@ -33,7 +33,7 @@ int parcel_send(int sock, const int *fds, uint32_t n);
  *
  * @param left  set to how many descriptors are to come
  * @return 0 or a negative errno: -EAGAIN, -ECONNRESET (the sender has gone), -EBADMSG (it is no
- *         such message, or a number came twice), -EMFILE is seen as -EBADMSG
+ *         such message, a number came twice, or this process has no room for the descriptors)
  */
 int parcel_receive(Parcel *parcel, int sock, uint32_t *left);
 

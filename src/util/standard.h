@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 /**
- * Gives each of the three a descriptor if whoever started us has closed it. Otherwise the first
- * that we open gets its number: a socket would be read as standard input, be written what is meant
- * for people, and be closed when a daemon lets go of its terminal. Using the stand-in is an error,
- * as using a closed one is.
+ * Opens a stand-in for each of the three that whoever started us has closed. Otherwise the first
+ * descriptor that we open would get its number: a socket would be read as standard input, would get
+ * what is meant for people, and would be closed when a daemon lets go of its terminal. Using the
+ * stand-in fails, as using a closed descriptor does.
  */
 static inline void standard_open(void)
 {

@@ -78,11 +78,11 @@ static void test_wrong_options(void **state)
     expect_complaint((const char *[]){"x", "--quick", NULL},
                      "x: unknown option '--quick' (see --help)\n");
     expect_complaint((const char *[]){"x", "--help=1", NULL},
-                     "x: no value belongs into '--help=1' (see --help)\n");
+                     "x: unexpected value in '--help=1' (see --help)\n");
     expect_complaint((const char *[]){"x", "-p", NULL},
-                     "x: a value is missing behind '-p' (see --help)\n");
+                     "x: a value is missing after '-p' (see --help)\n");
     expect_complaint((const char *[]){"x", "--size", NULL},
-                     "x: a value is missing behind '--size' (see --help)\n");
+                     "x: a value is missing after '--size' (see --help)\n");
 }
 
 static void test_deadline(void **state)

@@ -211,7 +211,7 @@ def test_end_while_somebody_waits(web, export, number):
 
 WRONG = [
     (("--nope",), "unknown option '--nope' (see --help)"),
-    (("-c",), "a value is missing behind '-c' (see --help)"),
+    (("-c",), "a value is missing after '-c' (see --help)"),
     (("x",), "unexpected argument 'x' (see --help)"),
     (("--timeout", "0"), "--timeout '0': not a number of seconds from 1 to 60"),
     (("--timeout", "61"), "--timeout '61': not a number of seconds from 1 to 60"),

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* How the control socket describes a client. */
 #pragma once
 
 #include "daemon/daemon-region.h"

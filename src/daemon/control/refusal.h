@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The names of the reasons for which clients are turned away. */
 #pragma once
 
 #include "ivshmem-server.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The TCP socket that the exporter serves. */
 #pragma once
 
 #include "util/error.h"
