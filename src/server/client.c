@@ -199,40 +199,52 @@ int client_open(ServerCore *core, Listener *listener, int sock, const IvshmemSer
     return 0;
 }
 
-void client_close(ServerCore *core, uint32_t slot, const char *why)
+static void tell_end(const ServerCore *core, const Client *client, const char *why)
 {
-    IvshmemServer *server = core->server;
+    const char *name = core->state.listeners[client->listener].name;
+
+    core_log(core->server, LOG_DEBUG, "free peer %" PRId32, client->id);
+    if (why)
+        core_log(core->server, LOG_INFO, "peer %" PRId32 "%s%s (pid %d, uid %u) disconnected: %s",
+                 client->id, *name ? " " : "", name, (int)client->pid, (unsigned)client->uid, why);
+}
+
+/* Takes the connection out of the slot and ends it, at once or later. */
+static void disconnect_slot(ServerCore *core, uint32_t slot)
+{
     State *state = &core->state;
     Client *client = &state->clients[slot];
-    const IvshmemServerPeer *peer = peers_remove(&core->peers, &server->peer_list, slot);
-    const char *name = core->state.listeners[client->listener].name;
     uint32_t unread = flight_unread(&core->flight, client);
-    uid_t uid = client->uid;
-    int sock;
+    int sock = client->sock_fd;
 
-    core_log(server, LOG_DEBUG, "free peer %" PRId32, client->id);
     /* Whoever goes on after us must not take the connection for a new one: it has ended.
      * seccomp: shutdown close */
-    (void)shutdown(client->sock_fd, SHUT_RDWR);
-    if (core_unwatch(core, client->sock_fd) < 0)
+    (void)shutdown(sock, SHUT_RDWR);
+    if (core_unwatch(core, sock) < 0)
         unread = 0; /* it must be closed now: that takes it out of the loop, too */
-    if (why)
-        core_log(server, LOG_INFO, "peer %" PRId32 "%s%s (pid %d, uid %u) disconnected: %s",
-                 client->id, *name ? " " : "", name, (int)client->pid, (unsigned)client->uid, why);
     if (!client->reserved)
         client->in_use = false;
     state_barrier();
-    sock = client->sock_fd;
     client->sock_fd = -1;
     state_barrier();
     bitmap_clear(state->connected, slot);
     outbox_remove(&core->outbox, slot);
     flight_forget(&core->flight, client);
     uids_remove(&core->uids, client->uid);
-    linger_add(core, sock, uid, unread);
-    core->state.listeners[client->listener].n_clients--;
-    core->state.header->stats.n_departures++;
+    linger_add(core, sock, client->uid, unread);
+    state->listeners[client->listener].n_clients--;
+    state->header->stats.n_departures++;
     view_clear(state, &core->ids, slot);
+}
+
+void client_close(ServerCore *core, uint32_t slot, const char *why)
+{
+    IvshmemServer *server = core->server;
+    const Client *client = &core->state.clients[slot];
+    const IvshmemServerPeer *peer = peers_remove(&core->peers, &server->peer_list, slot);
+
+    tell_end(core, client, why);
+    disconnect_slot(core, slot);
     if (client->reserved) {
         listeners_resume(core); /* its listener may have a limit of its own */
     } else {

@@ -83,18 +83,20 @@ int ivshmem_server_init(IvshmemServer *server, const char *unix_sock_path, const
     return ivshmem_server_init_config(server, &config);
 }
 
-static int check_config(IvshmemServer *server, const IvshmemServerConfig *config)
+static int check_path(IvshmemServer *server, const char *path)
 {
     struct sockaddr_un address;
-    uint64_t rounded;
-    const char *path = config->unix_sock_path;
     int r = path ? address_of_path(path, &address) : 0;
 
-    if (r < 0)
-        return core_fail(server, r,
-                         "the socket path '%.64s%s' has %zu bytes; 1 to %zu are possible",
-                         config->unix_sock_path, strlen(path) > 64 ? "..." : "", strlen(path),
-                         sizeof(address.sun_path) - 1);
+    return r < 0 ? core_fail(server, r,
+                             "the socket path '%.64s%s' has %zu bytes; 1 to %zu are possible", path,
+                             strlen(path) > 64 ? "..." : "", strlen(path),
+                             sizeof(address.sun_path) - 1)
+                 : 0;
+}
+
+static int check_memory(IvshmemServer *server, const IvshmemServerConfig *config)
+{
     if ((unsigned)config->memory > IVSHMEM_SERVER_MEMORY_MEMFD)
         return core_fail(server, -EINVAL, "there is no memory of kind %d", (int)config->memory);
     if (!config->shm_path)
@@ -103,6 +105,20 @@ static int check_config(IvshmemServer *server, const IvshmemServerConfig *config
         return core_fail(server, *config->shm_path ? -ENAMETOOLONG : -EINVAL,
                          "the name of the shared memory has %zu bytes; 1 to %zu are possible",
                          strlen(config->shm_path), sizeof(server->shm_path) - 1);
+    if (!config->huge_page_size)
+        return 0;
+    if (config->memory != IVSHMEM_SERVER_MEMORY_MEMFD)
+        return core_fail(server, -EINVAL,
+                         "only a memfd can be asked for huge pages; use a "
+                         "hugetlbfs mount as the directory instead");
+    if (config->huge_page_size == 1 || config->huge_page_size & (config->huge_page_size - 1))
+        return core_fail(server, -EINVAL, "there are no huge pages of %" PRIu64 " bytes",
+                         config->huge_page_size);
+    return 0;
+}
+
+static int check_numbers(IvshmemServer *server, const IvshmemServerConfig *config)
+{
     if (config->n_vectors < 1 || config->n_vectors > IVSHMEM_SERVER_MAX_VECTORS)
         return core_fail(server, config->n_vectors < 1 ? -EINVAL : -ERANGE,
                          "%u vectors are not possible; 1 to %d are", config->n_vectors,
@@ -110,21 +126,20 @@ static int check_config(IvshmemServer *server, const IvshmemServerConfig *config
     if (config->n_ids < 1 || config->n_ids > WIRE_N_IDS)
         return core_fail(server, -ERANGE, "%u IDs are not possible; 1 to %d are", config->n_ids,
                          WIRE_N_IDS);
-    r = region_size(config->shm_size, &rounded);
+    return 0;
+}
+
+/* The size that the memory gets. */
+static int round_size(IvshmemServer *server, const IvshmemServerConfig *config)
+{
+    uint64_t rounded;
+    int r = region_size(config->shm_size, &rounded);
+
+    if (r == 0 && rounded < config->huge_page_size)
+        rounded = config->huge_page_size;
     if (r < 0 || rounded > SIZE_MAX)
         return core_fail(server, r < 0 ? r : -ERANGE,
                          "a shared memory of %" PRIu64 " bytes is not possible", config->shm_size);
-    if (config->huge_page_size) {
-        if (config->memory != IVSHMEM_SERVER_MEMORY_MEMFD)
-            return core_fail(server, -EINVAL,
-                             "only a memfd can be asked for huge pages; use a "
-                             "hugetlbfs mount as the directory instead");
-        if (config->huge_page_size & (config->huge_page_size - 1))
-            return core_fail(server, -EINVAL, "there are no huge pages of %" PRIu64 " bytes",
-                             config->huge_page_size);
-        if (rounded < config->huge_page_size)
-            rounded = config->huge_page_size;
-    }
     server->shm_size = (size_t)rounded;
     return 0;
 }
@@ -138,8 +153,9 @@ int ivshmem_server_init_config(IvshmemServer *server, const IvshmemServerConfig 
     server->verbose = config->verbose;
     server->sock_fd = server->shm_fd = -1;
     peers_init_list(&server->peer_list);
-    r = check_config(server, config);
-    if (r < 0)
+    if ((r = check_path(server, config->unix_sock_path)) < 0 ||
+        (r = check_memory(server, config)) < 0 || (r = check_numbers(server, config)) < 0 ||
+        (r = round_size(server, config)) < 0)
         return r;
     if (config->unix_sock_path)
         strcpy(server->unix_sock_path, config->unix_sock_path);

@@ -77,6 +77,7 @@ static void check_memory(void)
     check("unknown memory", prepare_memory(IVSHMEM_SERVER_MEMORY_MEMFD + 1, 0), -EINVAL);
     check("huge pages", prepare_memory(IVSHMEM_SERVER_MEMORY_MEMFD, 2 << 20), 0);
     check("odd huge pages", prepare_memory(IVSHMEM_SERVER_MEMORY_MEMFD, 3 << 20), -EINVAL);
+    check("huge pages of a byte", prepare_memory(IVSHMEM_SERVER_MEMORY_MEMFD, 1), -EINVAL);
     check("named huge pages", prepare_memory(IVSHMEM_SERVER_MEMORY_POSIX, 2 << 20), -EINVAL);
 }
 
