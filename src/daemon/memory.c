@@ -126,22 +126,34 @@ static int resume_region(Daemon *daemon, json_t *text, DaemonRegion **out, Error
                                         error);
 }
 
-static void resume_regions(Daemon *daemon, json_t *regions)
+/* Whether the system lacks something that it may have a moment later. Any other error says that no
+ * worker can ever go on. */
+static bool is_passing(int r)
+{
+    return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS || r == -ENOSPC ||
+           r == -EAGAIN;
+}
+
+static int resume_regions(Daemon *daemon, json_t *regions, ErrorText *error)
 {
     DaemonRegion **end = &daemon->regions;
-    ErrorText error;
     json_t *region;
     size_t i;
 
     json_array_foreach(regions, i, region)
     {
-        if (resume_region(daemon, region, end, &error) < 0) {
-            report_error("%s: its clients lose their connections", error.text);
+        int r = resume_region(daemon, region, end, error);
+
+        if (is_passing(r))
+            return r;
+        if (r < 0) {
+            report_error("%s: its clients lose their connections", error->text);
             continue;
         }
         end = &(*end)->next;
         daemon->n_regions++;
     }
+    return 0;
 }
 
 static int read_pidfile(Pidfile *pidfile, json_t *text, ErrorText *error)
@@ -180,6 +192,18 @@ static int resume_control(Daemon *daemon, json_t *text, ErrorText *error)
     return control_resume(&daemon->control, daemon, &socket, error);
 }
 
+static int resume_all(Daemon *daemon, json_t *text, ErrorText *error)
+{
+    int r = loop_init(&daemon->loop);
+
+    if (r < 0)
+        return error_set(error, r, "cannot poll: %s", strerror(-r));
+    if ((r = read_pidfile(&daemon->pidfile, json_object_get(text, "pidfile"), error)) < 0 ||
+        (r = resume_regions(daemon, json_object_get(text, "regions"), error)) < 0)
+        return r;
+    return resume_control(daemon, json_object_get(text, "control"), error);
+}
+
 int daemon_resume(Daemon *daemon, ErrorText *error)
 {
     json_auto_t *text = manifest_load(daemon->manifest_fd, error);
@@ -188,16 +212,12 @@ int daemon_resume(Daemon *daemon, ErrorText *error)
     if (!text)
         return -EBADMSG;
     daemon->started_at = json_integer_value(json_object_get(text, "since"));
-    r = loop_init(&daemon->loop);
-    if (r < 0)
-        return error_set(error, r, "cannot poll: %s", strerror(-r));
     daemon->predecessor_fd = read_fd(text, "predecessor-fd");
     daemon->successor_fd = read_fd(text, "successor-fd");
-    r = read_pidfile(&daemon->pidfile, json_object_get(text, "pidfile"), error);
+    r = resume_all(daemon, text, error);
     if (r < 0)
-        return r;
-    resume_regions(daemon, json_object_get(text, "regions"));
-    return resume_control(daemon, json_object_get(text, "control"), error);
+        daemon_abandon(daemon); /* the next worker, too, has to find descriptors that are free */
+    return r;
 }
 
 int daemon_recall(Daemon *daemon, Config *config, ErrorText *error)

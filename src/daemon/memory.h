@@ -16,10 +16,10 @@
 int daemon_remember(const Daemon *daemon);
 
 /**
- * Goes on as what has been written down, with a new loop. A region that cannot be gone on with is
- * said, and left out.
+ * Goes on as what has been written down, with a new loop. A region that no worker can go on
+ * with is said, and left out.
  *
- * @return 0 or a negative errno with the reason
+ * @return 0, or a negative errno with the reason, and everything is as it was
  */
 int daemon_resume(Daemon *daemon, ErrorText *error);
 

@@ -127,6 +127,25 @@ def test_next_worker_lacks_descriptors(kept, connect):
     ring_each_other(peers)
 
 
+def test_next_worker_lacks_a_descriptor_for_a_region(kept, connect):
+    """It has one for its loop and one more: that is too few for a region, and no reason to give the
+    region up."""
+    peers = [connect(kept).setup() for _ in range(3)]
+    settle(peers)
+    open_fds = {int(name) for name in os.listdir(f"/proc/{kept.process.pid}/fd")}
+    second_free = sorted(set(range(len(open_fds) + 2)) - open_fds)[1]
+    kept.expected += ["Too many open files", "the worker could not go on"]
+    limits = resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE,
+                     (second_free + 1, limits[1]))
+    kill_worker(kept)
+    eventually(lambda: "cannot go on from the state" in kept.log(), what="a worker that lacks one")
+    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, limits)
+    newcomer = connect(kept).setup()
+    settle([*peers, newcomer])
+    ring_each_other([*peers, newcomer])
+
+
 def test_end_that_a_killed_worker_was_asked_for(kept, connect):
     peer = connect(kept).setup()
     worker = worker_of(kept)
