@@ -5,7 +5,6 @@
 #include "server/identity.h"
 #include "server/setup.h"
 #include "server/view.h"
-#include "server/world.h"
 #include "util/cleanup.h"
 #include "util/sys.h"
 

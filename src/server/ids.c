@@ -5,7 +5,6 @@
 #include "util/sys.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define KNOWN_SIZE (WIRE_N_IDS * sizeof(uint32_t))
 

@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/file.h>
 
 typedef char LockPath[PATH_MAX + sizeof(LISTEN_SOCKET_LOCK)];

@@ -4,8 +4,6 @@
 #include "server/view.h"
 #include "server/world.h"
 
-#include <assert.h>
-
 /* The first step on an ID of which nothing has been begun. False if there is no news of it. */
 static bool find_first(const State *state, uint32_t slot, uint32_t id, Step *step)
 {

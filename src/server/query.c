@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 IvshmemServerPeer *ivshmem_server_search_peer(IvshmemServer *server, int64_t peer_id)
 {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/recover.h"
 
-#include "server/client.h"
 #include "server/core.h"
 #include "server/setup.h"
 #include "server/state-check.h"
 #include "server/view.h"
-#include "server/world.h"
 #include "util/cleanup.h"
 #include "util/sys.h"
 

@@ -3,8 +3,6 @@
 
 #include "util/pages.h"
 
-#include <string.h>
-
 uint32_t view_next_due(const State *state, uint32_t slot, uint32_t from)
 {
     uint32_t limit = state->header->id_limit;
