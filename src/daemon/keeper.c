@@ -66,13 +66,32 @@ static void end_if_hung(pid_t worker)
     watchdog_begin();
 }
 
+/* Whether the worker has ended: no thread of it will run another instruction, and its memory is no
+ * longer mapped. It is not reaped. */
+static bool has_ended(pid_t worker, siginfo_t *end)
+{
+    end->si_pid = 0;
+    return waitid(P_PID, (id_t)worker, end, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           end->si_pid == worker;
+}
+
+/* That can take the kernel longer than all else: it drops what it knows of the dead in /proc, which
+ * is a name for each descriptor if somebody has listed them. So the next worker is started before.
+ * seccomp-keeper: wait4 */
+static void reap(pid_t *dead)
+{
+    if (*dead > 0)
+        (void)waitpid(*dead, NULL, 0);
+    *dead = 0;
+}
+
 /* Passes signals on to the worker until it has ended, and notes one that asks for the end.
- * seccomp-keeper: rt_sigtimedwait kill wait4 */
-static int wait_for(pid_t worker, KeeperTask *next)
+ * seccomp-keeper: rt_sigtimedwait kill waitid */
+static siginfo_t wait_for(pid_t worker, KeeperTask *next)
 {
     const sigset_t set = signals();
     struct timespec time;
-    int status;
+    siginfo_t end;
 
     for (;;) {
         int number = sigtimedwait(&set, NULL, watchdog_wait(&time));
@@ -84,13 +103,13 @@ static int wait_for(pid_t worker, KeeperTask *next)
             *next = KEEPER_END;
         if (number != SIGCHLD)
             (void)kill(worker, number);
-        else if (waitpid(worker, &status, WNOHANG) == worker)
-            return status;
+        else if (has_ended(worker, &end))
+            return end;
     }
 }
 
 /* seccomp-keeper: clock_nanosleep */
-static void pause_before(unsigned deaths)
+static void pause_before(unsigned deaths, pid_t *dead)
 {
     int64_t wait = deaths < 2 ? 0 : FIRST_WAIT;
     struct timespec time;
@@ -99,18 +118,21 @@ static void pause_before(unsigned deaths)
         wait *= 2;
     if (wait > MOST_WAIT)
         wait = MOST_WAIT;
+    if (wait == 0)
+        return;
+    reap(dead);
     time = (struct timespec){wait / NS_PER_S, wait % NS_PER_S};
     (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
-static void tell(pid_t worker, int status, unsigned deaths)
+static void tell(pid_t worker, const siginfo_t *end, unsigned deaths)
 {
     if (worker < 0)
         report_error("no worker could be started (%u in a row): %s; no client sees it", deaths,
                      strerror(-worker));
-    else if (WIFSIGNALED(status))
+    else if (end->si_code != CLD_EXITED)
         report_error("the worker was killed by signal %d (%u in a row); no client sees it",
-                     WTERMSIG(status), deaths);
+                     end->si_status, deaths);
     else
         report_error("the worker could not go on (%u in a row); no client sees it", deaths);
 }
@@ -133,7 +155,7 @@ static int hold(KeeperWork *work, void *context, unsigned n_killed)
     } while (number != SIGTERM && number != SIGINT);
     watchdog_begin();
     last = spawn(work, context, KEEPER_END, n_killed);
-    return last < 0 ? last : WEXITSTATUS(wait_for(last, &task));
+    return last < 0 ? last : wait_for(last, &task).si_status;
 }
 
 int keeper_run(KeeperWork *work, void *context)
@@ -142,27 +164,32 @@ int keeper_run(KeeperWork *work, void *context)
     KeeperTask task = KEEPER_SERVE;
     unsigned deaths = 0, n_killed = 0;
     bool is_first = true;
+    pid_t dead = 0;
 
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     for (;;) {
         int64_t began = now();
+        siginfo_t end = {.si_code = 0};
         pid_t worker;
-        int status;
 
         watchdog_begin();
         worker = spawn(work, context, task, n_killed);
-        status = worker < 0 ? 0 : wait_for(worker, &task);
-        if (worker < 0 && is_first)
+        reap(&dead);
+        if (worker >= 0)
+            end = wait_for(worker, &task);
+        else if (is_first)
             return worker;
-        if (worker >= 0 && WIFEXITED(status) &&
-            (is_first || WEXITSTATUS(status) != KEEPER_TRY_AGAIN))
-            return WEXITSTATUS(status);
+        if (end.si_code == CLD_EXITED && (is_first || end.si_status != KEEPER_TRY_AGAIN))
+            return end.si_status;
+        dead = worker;
         is_first = false;
         deaths = now() - began > SETTLED ? 1 : deaths + 1;
         n_killed++;
-        tell(worker, status, deaths);
-        if (deaths == MOST_DEATHS)
+        tell(worker, &end, deaths);
+        if (deaths == MOST_DEATHS) {
+            reap(&dead);
             return hold(work, context, n_killed);
-        pause_before(deaths);
+        }
+        pause_before(deaths, &dead);
     }
 }

@@ -78,11 +78,13 @@ static pid_t find_worker(pid_t keeper)
     (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)keeper, (int)keeper);
     for (unsigned i = 0; i < PATIENCE_MS; i++) {
         FILE *file = fopen(path, "re");
-        int pid = 0, n = file ? fscanf(file, "%d", &pid) : 0;
+        int pid = 0;
 
+        while (file && fscanf(file, "%d", &pid) == 1) /* the latest: others have ended */
+            ;
         if (file)
             (void)fclose(file);
-        if (n == 1)
+        if (pid)
             return pid;
         (void)poll(NULL, 0, 1);
     }

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import pathlib
 import random
 import resource
 import signal
@@ -31,6 +32,12 @@ def kill_worker(server):
     os.kill(worker_of(server), signal.SIGKILL)
 
 
+def started_by(server):
+    """What the keeper has started and not reaped."""
+    pid = server.process.pid
+    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+
+
 def ring_each_other(peers):
     for sender in peers:
         for owner in peers:
@@ -47,6 +54,7 @@ def test_client_sees_nothing(kept, connect):
     os.kill(first, signal.SIGKILL)
     eventually(lambda: worker_of(kept) != first, what="another worker")
     newcomer = connect(kept).setup()
+    eventually(lambda: started_by(kept) == [str(worker_of(kept))], what="the dead one reaped")
     settle([*peers, newcomer])
     assert [len(peer.history) - n for peer, n in zip(peers, before)] == [N_VECTORS] * 3
     ring_each_other([*peers, newcomer])

@@ -74,12 +74,22 @@ def is_listening(path):
 
 
 def children(pid):
-    """The processes that a process has started. A server that is killed leaves its worker serving."""
+    """The processes that a process has started and that have not ended. A server that is killed leaves
+    its worker serving; one whose worker is killed has the next before it reaps that one."""
     try:
         text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     except FileNotFoundError:
         return []
-    return [int(child) for child in text.split()]
+    return [int(child) for child in text.split() if lives(child)]
+
+
+def lives(pid):
+    """Whether there is such a process that has not ended."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return text.rpartition(") ")[2][0] not in "ZX"
 
 
 def status_of(pid, name):

@@ -58,8 +58,8 @@ class Guest:
         return int(self.show("MainPID"))
 
     def worker(self):
-        """The worker's ID, 0 if there is none now."""
-        return int(self.shell(f"cat /proc/{self.main_pid()}/task/*/children").split()[0] or 0)
+        """The worker's ID, the latest, 0 if there is none now."""
+        return int(["0", *self.shell(f"cat /proc/{self.main_pid()}/task/*/children").split()][-1])
 
     def journal(self, unit=SERVER):
         return self.shell(f"journalctl --no-pager -o cat -u {unit}")
