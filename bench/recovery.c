@@ -12,11 +12,9 @@
  */
 #include "accept-floor.h"
 #include "common.h"
-#include "newcomer.h"
-#include "reader.h"
+#include "probe.h"
 #include "server.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
@@ -26,9 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE (120 * NS_PER_S)
-#define BEFORE   (NS_PER_S / 2)  /* the worker has lived: its death begins no series */
-#define AFTER    (NS_PER_S / 10) /* newcomers of this time after a death are looked at */
+#define BEFORE (NS_PER_S / 2) /* the worker has lived: its death begins no series */
 
 static pid_t clone_floor(int listener)
 {
@@ -64,27 +60,6 @@ static void start_floor(BenchServer *floor)
     (void)close(listener);
 }
 
-/* Newcomers come, one after the other, until then. Gives the longest wait. One whose connection
- * ends waits on, with another: at the floor that happens, at the server it must not. */
-static int64_t probe_until(const char *path, int64_t when, bool may_end)
-{
-    int64_t longest = 0;
-
-    do {
-        int64_t began = now_ns(), took;
-        int sock;
-
-        while ((sock = newcomer_come(path, &took)) < 0)
-            if (!may_end)
-                die("the connection of a newcomer was cut");
-        (void)close(sock);
-        took = now_ns() - began;
-        if (took > longest)
-            longest = took;
-    } while (now_ns() < when);
-    return longest;
-}
-
 /* A child that kills the worker at a moment. */
 static pid_t start_killer(pid_t worker, int64_t when)
 {
@@ -103,39 +78,11 @@ static int64_t measure(const BenchServer *server, bool may_end)
     pid_t killer = start_killer(bench_worker(server->pid), when);
     int status;
 
-    (void)probe_until(server->path, when - AFTER, may_end);
-    longest = probe_until(server->path, when + AFTER, may_end);
+    (void)probe_until(server->path, when - PROBE_AFTER, 0, may_end);
+    longest = probe_until(server->path, when + PROBE_AFTER, 0, may_end);
     if (waitpid(killer, &status, 0) != killer || status != 0)
         die("the worker was not killed");
     return longest;
-}
-
-/* The clients that are there all the time, read by another process. */
-static pid_t start_clients(const BenchServer *server, unsigned n, unsigned n_vectors)
-{
-    int ready[2];
-    pid_t pid;
-    char byte;
-
-    make_pair(ready);
-    pid = start_child();
-    if (pid == 0) {
-        Reader reader;
-
-        reader_init(&reader, false);
-        for (unsigned i = 0; i < n; i++)
-            reader_add(&reader, bench_connect(server->path));
-        if (!reader_until(&reader, reader_expected(n, n_vectors), PATIENCE) ||
-            write(ready[1], "", 1) != 1)
-            die("the clients are not told of each other");
-        for (;;)
-            (void)reader_until(&reader, UINT64_MAX, PATIENCE);
-    }
-    (void)close(ready[1]);
-    if (read(ready[0], &byte, 1) != 1)
-        die("the clients have gone");
-    (void)close(ready[0]);
-    return pid;
 }
 
 int main(int argc, char **argv)
@@ -151,7 +98,7 @@ int main(int argc, char **argv)
     raise_fd_limit();
     start_floor(&floor);
     bench_server_start(&server, argv[1], n_vectors, 0);
-    clients = start_clients(&server, n_clients, n_vectors);
+    clients = probe_start_clients(&server, n_clients, n_vectors);
     for (int64_t left = argument(argv[4], 1, 1000); left > 0; left--) {
         int64_t waited = measure(&server, false);
 

@@ -179,6 +179,14 @@ def recovery(quick):
                     5, "us", 1e-3)], done
 
 
+def takeover(quick):
+    """the longest wait from connect to the memory while another process takes over"""
+    clients, rounds = (50, 3) if quick else (1000, 15)
+    done = program("takeover", SERVER, clients, 8, rounds)
+    return [compare(f"longest wait during a take-over, {clients} x 8", done, server, floor, 5, "us",
+                    1e-3)], done
+
+
 def capacity(quick):
     """how many clients fit into RLIMIT_NOFILE"""
     limit = 256 if quick else 2048
@@ -311,7 +319,7 @@ def guest(quick):
 
 
 BENCHMARKS = {f.__name__: f for f in
-              (bringup, burst, latency, flood, state, recovery, capacity, memory, idle, churn,
+              (bringup, burst, latency, flood, state, recovery, takeover, capacity, memory, idle, churn,
                regions, doorbell, roundtrip, guest)}
 
 

@@ -46,6 +46,7 @@ void bench_server_make_folder(BenchServer *server)
     if (!mkdtemp(server->folder))
         die("cannot make a folder in %s", where ? where : "/tmp");
     (void)snprintf(server->path, sizeof(server->path), "%s/socket", server->folder);
+    (void)snprintf(server->control, sizeof(server->control), "%s/control", server->folder);
 }
 
 /* What a server prints is of no interest. Gives a descriptor for more of that. */
@@ -83,15 +84,15 @@ static void run(const BenchServer *server, const char *program, unsigned n_vecto
 pid_t bench_worker(pid_t server)
 {
     char path[64];
-    long worker = server;
+    long worker = server, child;
     FILE *file;
 
     (void)snprintf(path, sizeof(path), "/proc/%ld/task/%ld/children", (long)server, (long)server);
     file = fopen(path, "re");
     if (!file)
         return server;
-    if (fscanf(file, "%ld", &worker) != 1)
-        worker = server;
+    while (fscanf(file, "%ld", &child) == 1) /* the latest: others have ended */
+        worker = child;
     (void)fclose(file);
     return (pid_t)worker;
 }
@@ -110,10 +111,10 @@ static int connect_when_served(const BenchServer *server, const char *program)
     return sock;
 }
 
-void bench_server_start_with(BenchServer *server, const char *program, unsigned n_vectors,
-                             rlim_t limit, char *const *more)
+/* In a folder that is there. */
+static void start(BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit,
+                  char *const *more)
 {
-    bench_server_make_folder(server);
     server->pid = start_child_ended_by(SIGTERM);
     if (server->pid == 0)
         run(server, program, n_vectors, limit, more);
@@ -121,9 +122,35 @@ void bench_server_start_with(BenchServer *server, const char *program, unsigned 
     (void)cpu_ns_settled(bench_worker(server->pid));
 }
 
+void bench_server_start_with(BenchServer *server, const char *program, unsigned n_vectors,
+                             rlim_t limit, char *const *more)
+{
+    bench_server_make_folder(server);
+    start(server, program, n_vectors, limit, more);
+}
+
+void bench_server_start_controlled(BenchServer *server, const char *program, unsigned n_vectors)
+{
+    bench_server_make_folder(server);
+    start(server, program, n_vectors, 0, (char *[]){(char *)"--control", server->control, NULL});
+}
+
 void bench_server_start(BenchServer *server, const char *program, unsigned n_vectors, rlim_t limit)
 {
     bench_server_start_with(server, program, n_vectors, limit, NULL);
+}
+
+pid_t bench_server_start_successor(const BenchServer *server, const char *program,
+                                   unsigned n_vectors, int64_t when)
+{
+    const char *more[] = {"--take-over", server->control, NULL};
+    pid_t pid = start_child_ended_by(SIGTERM);
+
+    if (pid == 0) {
+        sleep_until(when);
+        run(server, program, n_vectors, 0, (char *const *)(uintptr_t)more);
+    }
+    return pid;
 }
 
 void bench_server_other(const BenchServer *server, unsigned other, char path[static 96])

@@ -10,7 +10,8 @@
 
 typedef struct BenchServer {
     char folder[64];
-    char path[96]; /* its socket */
+    char path[96];    /* its socket */
+    char control[96]; /* its control socket, if it has one */
     pid_t pid;
     unsigned n_others; /* regions beside the one that is measured */
 } BenchServer;
@@ -25,6 +26,14 @@ void bench_server_start(BenchServer *server, const char *program, unsigned n_vec
 /** The same with more options, up to NULL. */
 void bench_server_start_with(BenchServer *server, const char *program, unsigned n_vectors,
                              rlim_t limit, char *const *more);
+
+/** The same with a control socket. */
+void bench_server_start_controlled(BenchServer *server, const char *program, unsigned n_vectors);
+
+/** Starts, when it is time, a process that takes over from such a server. @return the caller's
+ * child, as the server is */
+pid_t bench_server_start_successor(const BenchServer *server, const char *program,
+                                   unsigned n_vectors, int64_t when);
 
 /**
  * Starts one with a configuration: the region that is measured and others, each with the same

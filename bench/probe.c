@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include "probe.h"
+
+#include "common.h"
+#include "newcomer.h"
+#include "reader.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATIENCE (120 * NS_PER_S)
+
+pid_t probe_start_clients(const BenchServer *server, unsigned n, unsigned n_vectors)
+{
+    int ready[2];
+    pid_t pid;
+    char byte;
+
+    make_pair(ready);
+    pid = start_child();
+    if (pid == 0) {
+        Reader reader;
+
+        reader_init(&reader, false);
+        for (unsigned i = 0; i < n; i++)
+            reader_add(&reader, bench_connect(server->path));
+        if (!reader_until(&reader, reader_expected(n, n_vectors), PATIENCE) ||
+            write(ready[1], "", 1) != 1)
+            die("the clients are not told of each other");
+        for (;;)
+            (void)reader_until(&reader, UINT64_MAX, PATIENCE);
+    }
+    (void)close(ready[1]);
+    if (read(ready[0], &byte, 1) != 1)
+        die("the clients have gone");
+    (void)close(ready[0]);
+    return pid;
+}
+
+static bool has_ended(pid_t child)
+{
+    int status = 0;
+    pid_t pid = waitpid(child, &status, WNOHANG);
+
+    if (pid < 0 || status != 0)
+        die("process %d has failed", (int)child);
+    return pid == child;
+}
+
+/* One newcomer's wait. */
+static int64_t wait_once(const char *path, bool may_end)
+{
+    int64_t began = now_ns(), took;
+    int sock;
+
+    while ((sock = newcomer_come(path, &took)) < 0)
+        if (!may_end)
+            die("the connection of a newcomer was cut");
+    (void)close(sock);
+    return now_ns() - began;
+}
+
+int64_t probe_until(const char *path, int64_t when, pid_t waits, bool may_end)
+{
+    int64_t longest = 0, bound = now_ns() + PATIENCE;
+
+    do {
+        int64_t took = wait_once(path, may_end);
+
+        if (took > longest)
+            longest = took;
+        if (waits && has_ended(waits)) {
+            waits = 0;
+            when = now_ns() + PROBE_AFTER;
+        }
+        if (now_ns() > bound)
+            die("process %d does not end", (int)waits);
+    } while (waits || now_ns() < when);
+    return longest;
+}
