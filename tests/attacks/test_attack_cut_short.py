@@ -57,7 +57,8 @@ def fixture_web(place, stack):
 
 
 def test_configuration(web):
-    """It is read, or refused in lines that name the file."""
+    """It is read, or refused in lines that name the file. Cut short, a path may be one that this machine
+    has for something else: that is another status."""
     path = web.folder / "web.conf"
     whole = path.read_bytes()
     accepted = set()
@@ -65,7 +66,7 @@ def test_configuration(web):
         path.write_bytes(whole[:cut])
         done = web.check("--check-config")
         lines = done.stderr.splitlines()
-        assert done.returncode == (1 if lines else 0)
+        assert done.returncode in ((1, 2) if lines else (0,))
         assert all(line.startswith("ivshmem-server: ") and str(path) in line for line in lines), lines
         if not lines:
             accepted.add(cut)

@@ -219,7 +219,7 @@ def test_full_output_ends_a_watch(server):
         (["-S", "/nonexistent/socket", "list"], "/nonexistent/socket: No such file"),
         (["-S", "x" * 108, "list"], "File name too long"),
         (["-S", "", "list"], "the socket ''"),
-        (["-S"], "missing behind '-S'"),
+        (["-S"], "a value is missing after '-S'"),
         (["-x"], "unknown option '-x'"),
         (["--frob"], "unknown option '--frob'"),
         (["frob"], "unknown command 'frob'"),
