@@ -11,19 +11,6 @@
 
 #define EVENTS_MAX 64 /* in a turn */
 
-/* seccomp: epoll_ctl */
-int core_watch(ServerCore *core, int op, int fd, uint32_t events, uint64_t about)
-{
-    struct epoll_event event = {.events = events, .data.u64 = about};
-
-    return sys.epoll_ctl(core->epoll_fd, op, fd, &event) < 0 ? -errno : 0;
-}
-
-int core_unwatch(ServerCore *core, int fd)
-{
-    return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
-}
-
 /* A client has hung up or written something, which the protocol forbids. */
 static void handle_input(ServerCore *core, uint32_t slot)
 {

@@ -7,7 +7,6 @@
 #include "util/address.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 /* What comes within one turn of the loop, which empties it. A newcomer waits for all who are before
@@ -20,34 +19,6 @@ _Static_assert((int)IVSHMEM_SERVER_MEMORY_POSIX == REGION_POSIX &&
                    (int)IVSHMEM_SERVER_MEMORY_DIRECTORY == REGION_DIRECTORY &&
                    (int)IVSHMEM_SERVER_MEMORY_MEMFD == REGION_MEMFD,
                "the header's kinds of memory are the region's");
-
-void core_log(const IvshmemServer *server, int priority, const char *format, ...)
-{
-    const IvshmemServerConfig *config = &server->config_;
-    char line[LOG_LINE_SIZE];
-    va_list arguments;
-
-    if (!config->log && !server->verbose)
-        return;
-    va_start(arguments, format);
-    (void)vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    if (config->log)
-        config->log(config->opaque, priority, line);
-    else
-        (void)puts(line);
-}
-
-int core_fail(IvshmemServer *server, int error, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    (void)vsnprintf(server->error_, sizeof(server->error_), format, arguments);
-    va_end(arguments);
-    core_log(server, LOG_ERR, "%s", server->error_);
-    return error;
-}
 
 void ivshmem_server_config_init(IvshmemServerConfig *config)
 {
