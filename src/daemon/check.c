@@ -22,8 +22,7 @@ typedef struct Check {
     Config *config;
     const ConfigContext *context;
     const Passed *passed;
-    char **live; /* the paths at which somebody listens, sorted */
-    size_t n_live;
+    char *sockets;  /* /proc/net/unix, or NULL */
     bool is_served; /* by a server with our control socket */
     bool may_give;  /* files to anybody */
     RoomTaken taken;
@@ -31,54 +30,43 @@ typedef struct Check {
 
 #define lacks(check, place, ...) problems_add_here(&(check)->config->problems, place, __VA_ARGS__)
 
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void add_live(Check *check, const char *path)
-{
-    char **more = reallocarray(check->live, check->n_live + 1, sizeof(*more));
-
-    if (!more)
-        return;
-    check->live = more;
-    more[check->n_live] = strdup(path);
-    check->n_live += more[check->n_live] != NULL;
-}
-
-/* Connecting would tell, but be noticed. */
-static void find_live(Check *check)
+/* Connecting would tell who listens, but be noticed. */
+static char *read_sockets(void)
 {
     FILE *file = fopen("/proc/net/unix", "re");
-    char line[512];
+    char *text = NULL;
+    size_t size = 0;
 
-    while (file && fgets(line, sizeof(line), file)) {
-        unsigned flags;
-        int at = 0;
-
-        line[strcspn(line, "\n")] = '\0';
-        if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %n", &flags, &at) == 1 && at &&
-            flags & LISTENS)
-            add_live(check, line + at);
+    if (!file)
+        return NULL;
+    if (getdelim(&text, &size, '\0', file) < 0) {
+        free(text);
+        text = NULL;
     }
-    if (file)
-        (void)fclose(file);
-    if (check->n_live)
-        qsort(check->live, check->n_live, sizeof(*check->live), compare_texts);
+    (void)fclose(file);
+    return text;
+}
+
+/* Whether a line of it, which the path ends, is of a socket that listens. */
+static bool listens(const char *text, const char *path)
+{
+    const char *line = path;
+    unsigned flags;
+
+    while (line > text && line[-1] != '\n')
+        line--;
+    return path > line && path[-1] == ' ' && sscanf(line, "%*s %*s %*s %x", &flags) == 1 &&
+           flags & LISTENS;
 }
 
 static bool is_live(const Check *check, const char *path)
 {
-    return check->n_live &&
-           bsearch(&path, check->live, check->n_live, sizeof(*check->live), compare_texts);
-}
+    size_t length = strlen(path);
 
-static void free_live(Check *check)
-{
-    for (size_t i = 0; i < check->n_live; i++)
-        free(check->live[i]);
-    free(check->live);
+    for (const char *at = check->sockets; at && (at = strstr(at, path)); at++)
+        if (at[length] == '\n' && listens(check->sockets, at))
+            return true;
+    return false;
 }
 
 static bool has_chown(void)
@@ -291,9 +279,9 @@ static void check_links(Check *check)
 void check_machine(Config *config, const ConfigContext *context, const Options *options,
                    const Passed *passed)
 {
-    _cleanup_(free_live) Check check = {config, context, passed, .may_give = has_chown()};
+    _cleanup_free_ char *sockets = read_sockets();
+    Check check = {config, context, passed, sockets, .may_give = has_chown()};
 
-    find_live(&check);
     check.is_served = is_live(&check, context->control_path);
     if (config->problems.n == config->problems.n_here)
         check_shares(&check, options);

@@ -203,10 +203,12 @@ static char *give_line(char *out, int size, void *stream)
  * be. */
 static void forget(const Reading *reading, const Key *key)
 {
+    void *field = (char *)reading->section + key->offset;
+
     if (reading->table == &listener_keys && key->type == KEY_STRING)
         ((ListenerSettings *)reading->section)->has_wrong_path = true;
     if (reading->table == &region_keys && key->type == KEY_NUMBER)
-        *(unsigned *)((char *)reading->section + key->offset) = (unsigned)key->max;
+        *(unsigned *)field = (unsigned)key->max;
 }
 
 static void tell_wrong(Reading *reading, const char *name, const char *value, const ErrorText *why)

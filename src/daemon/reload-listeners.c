@@ -29,10 +29,8 @@ typedef struct Plan {
     unsigned n;
 } Plan;
 
-#define EACH_CHANGE(change, plan)                                                                  \
-    Change *change = (plan)->changes;                                                              \
-    change < (plan)->changes + (plan)->n;                                                          \
-    change++
+#define CHANGE_FOREACH(change, plan)                                                               \
+    for ((change) = (plan)->changes; (change) < (plan)->changes + (plan)->n; (change)++)
 
 DaemonRegion *reload_find_region(const Daemon *daemon, const RegionSettings *wanted)
 {
@@ -179,12 +177,13 @@ static bool is_held(const Plan *plan, const Change *change, ErrorText *why)
 /* Leaves what cannot be made anyway, and what then cannot either. */
 static void leave_held(const Plan *plan)
 {
+    Change *change;
     bool again = true;
     ErrorText why;
 
     while (again) {
         again = false;
-        for (EACH_CHANGE(change, plan))
+        CHANGE_FOREACH(change, plan)
             if (change->state == CHANGE_WAITS && is_held(plan, change, &why)) {
                 leave(plan, change, why.text);
                 again |= change->has_old;
@@ -194,9 +193,10 @@ static void leave_held(const Plan *plan)
 
 static void remove_old(const Plan *plan)
 {
+    Change *change;
     ErrorText error;
 
-    for (EACH_CHANGE(change, plan)) {
+    CHANGE_FOREACH(change, plan) {
         if (change->state != CHANGE_WAITS || change->index < 0)
             continue;
         if (daemon_region_remove_listener(change->region, change->index, false, &error) < 0)
@@ -209,7 +209,9 @@ static void remove_old(const Plan *plan)
 /* Whether what was made for a change has the place of something that is made again. */
 static bool is_in_the_way(const Plan *plan, const Change *made)
 {
-    for (EACH_CHANGE(change, plan))
+    const Change *change;
+
+    CHANGE_FOREACH(change, plan)
         if (change->is_undone && change->has_old &&
             are_in_conflict(made->region, made->wanted, change->region, &change->old))
             return true;
@@ -218,11 +220,12 @@ static bool is_in_the_way(const Plan *plan, const Change *made)
 
 static void mark_in_the_way(const Plan *plan)
 {
+    Change *change;
     bool again = true;
 
     while (again) {
         again = false;
-        for (EACH_CHANGE(change, plan))
+        CHANGE_FOREACH(change, plan)
             if (change->state == CHANGE_MADE && !change->is_undone && is_in_the_way(plan, change))
                 change->is_undone = again = true;
     }
@@ -249,11 +252,12 @@ static void make_again(const Plan *plan, Change *change, const char *why)
 /* A change that has failed is undone, together with all that are in the way of that. */
 static void undo(const Plan *plan, Change *failed, const char *why)
 {
+    Change *change;
     ErrorText error;
 
     failed->is_undone = true;
     mark_in_the_way(plan);
-    for (EACH_CHANGE(change, plan)) {
+    CHANGE_FOREACH(change, plan) {
         if (change->is_undone && change->index >= 0)
             (void)daemon_region_remove_listener(change->region, change->index, true, &error);
         if (change->is_undone)
@@ -262,7 +266,7 @@ static void undo(const Plan *plan, Change *failed, const char *why)
     make_again(plan, failed, why);
     (void)error_set(&error, 0, "listener %s of region %s cannot be made", failed->wanted->name,
                     failed->region->settings.name);
-    for (EACH_CHANGE(change, plan)) {
+    CHANGE_FOREACH(change, plan) {
         if (change->is_undone && change != failed)
             make_again(plan, change, error.text);
         change->is_undone = false;
@@ -271,9 +275,10 @@ static void undo(const Plan *plan, Change *failed, const char *why)
 
 static void make_new(const Plan *plan)
 {
+    Change *change;
     ErrorText error;
 
-    for (EACH_CHANGE(change, plan)) {
+    CHANGE_FOREACH(change, plan) {
         if (change->state != CHANGE_WAITS)
             continue;
         if (!is_held(plan, change, &error))
@@ -287,7 +292,9 @@ static void make_new(const Plan *plan)
 
 static void tell_made(const Plan *plan)
 {
-    for (EACH_CHANGE(change, plan))
+    const Change *change;
+
+    CHANGE_FOREACH(change, plan)
         if (change->state == CHANGE_MADE)
             reload_done(plan->reload, "region %s: listener %s: %s", change->region->settings.name,
                         change->wanted->name, change->has_old ? "made anew" : "made");
