@@ -229,8 +229,9 @@ for row in "${stages[@]}"; do
     if ! is_wanted "$name" || ! has_work $work; then
         continue
     fi
-    # Of the stages that others need, only this one has a name of its own and may be unwanted.
+    # Of the stages that others need, these may be unwanted.
     [[ $needs != build ]] || have_run build 300 compile checked
+    [[ $needs != asan-build ]] || is_wanted asan || have_run asan-build 900 compile asan
     plan+=("$row")
     if [[ $where == aside && ${outcome[$needs]:-passed} != failed ]]; then
         aside+=("$row")
