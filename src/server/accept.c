@@ -189,15 +189,20 @@ static bool refuse_with_reserve(ServerCore *core, Listener *listener)
     return sock >= 0;
 }
 
-/* Who waits is not known before he is accepted. */
-static void tell_rate(const ServerCore *core, Listener *listener, int64_t now)
+/* One of those who wait is named: by his connection. */
+static void tell_rate(const ServerCore *core, Listener *listener, int sock, int64_t now)
 {
+    Credentials credentials;
+
     if (listener->accept.told_at && now - listener->accept.told_at < TELL_AGAIN)
         return;
     listener->accept.told_at = now;
+    credentials_get_peer(&credentials, sock);
     core_log(core->server, LOG_WARNING,
-             "more clients connect to %s than max_accepts_per_s %u: they wait their turn",
-             listener->socket.path, listener->accept.rate);
+             "more clients connect to %s than max_accepts_per_s %u: pid %d, uid %u waits his turn",
+             listener->socket.path, listener->accept.rate, (int)credentials.who.pid,
+             (unsigned)credentials.who.uid);
+    credentials_free(&credentials);
 }
 
 /* From when on the listener's rate allows another client. A second's worth may come at once. */
@@ -216,7 +221,7 @@ bool accept_is_due(const ServerCore *core, const Listener *listener)
     return listener_has_room(core, listener, 0, 0) && allowed_from(listener, now) <= now;
 }
 
-bool accept_may_admit(ServerCore *core, Listener *listener)
+bool accept_may_admit(ServerCore *core, Listener *listener, int sock)
 {
     int64_t now = deadline_now(), from = allowed_from(listener, now);
 
@@ -224,7 +229,7 @@ bool accept_may_admit(ServerCore *core, Listener *listener)
         return false;
     if (from <= now)
         return true;
-    tell_rate(core, listener, now);
+    tell_rate(core, listener, sock, now);
     timers_set(&core->timers, TIMER_ACCEPT, from);
     return false;
 }
@@ -294,7 +299,8 @@ static void receive(ServerCore *core, Listener *listener, int sock)
     uid = credentials.who.uid;
     if (is_one_too_many(core, uid))
         refuse_one_too_many(core, listener, sock, &credentials);
-    else if (lobby_goes_first(&core->lobby, listener, uid) && accept_may_admit(core, listener))
+    else if (lobby_goes_first(&core->lobby, listener, uid) &&
+             accept_may_admit(core, listener, sock))
         take(core, listener, fd_steal(&owned), &credentials);
     else if (lobby_add(&core->lobby, listener, uid, sock) == 0)
         (void)fd_steal(&owned);

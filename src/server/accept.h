@@ -34,8 +34,9 @@ void accept_turn(struct ServerCore *core, struct Listener *listener, unsigned mo
 /** Whether the listener's limits let another client in now. */
 bool accept_is_due(const struct ServerCore *core, const struct Listener *listener);
 
-/** The same; if only the rate does not, a timer will say when it does. */
-bool accept_may_admit(struct ServerCore *core, struct Listener *listener);
+/** The same for a connection that was accepted; if only the rate does not, a timer will say when it
+ *  does. */
+bool accept_may_admit(struct ServerCore *core, struct Listener *listener, int sock);
 
 /** Takes a connection that was accepted: makes a client of it, or refuses it. False if it had hung
  *  up already. */

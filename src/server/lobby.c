@@ -180,7 +180,7 @@ static LobbyQueue *next_queue(ServerCore *core)
         LobbyQueue *queue = &lobby->queues[lobby->turn++ % lobby->n_queues];
         Listener *listener = queue->n ? listener_at(core, queue->listener) : NULL;
 
-        if (listener && accept_may_admit(core, listener))
+        if (listener && accept_may_admit(core, listener, queue->first->sock))
             return queue;
     }
     return NULL;

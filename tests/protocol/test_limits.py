@@ -111,7 +111,8 @@ def test_max_accepts(limited, connect):
 
 
 def test_max_accepts_spends_nothing_on_those_who_wait(limited, connect):
-    server = limited("--max-accepts", "1", says="max_accepts_per_s")
+    server = limited("--max-accepts", "1",
+                     says=f"than max_accepts_per_s 1: pid {os.getpid()}, uid {os.geteuid()} waits")
     first = connect(server).setup()
     late = connect(server)
     spends_nothing(server, 0.5)
