@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """ivshmem-client doctor on a host: it finds what is wrong with a server's socket, and what not. In a
 guest it is tested in real ones."""
+import concurrent.futures
+import contextlib
 import os
 import pathlib
 import signal
@@ -54,6 +56,41 @@ def test_server_that_is_silent(tmp_path):
         listener.listen(1)
         (found,) = problems(run("-S", tmp_path / "socket", "doctor", "--connect-timeout=0.05"))
         assert "it hangs" in found
+
+
+def doctor_at(path, size, vectors):
+    """What it finds at a server that sends it a memory of this size and, by ID, so many vectors of
+    each. Its own ID is 0."""
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack, \
+            concurrent.futures.ThreadPoolExecutor() as pool:
+        memory = os.memfd_create("doctor")
+        stack.callback(os.close, memory)
+        os.truncate(memory, size)
+        listener.bind(str(path))
+        listener.listen(1)
+        listener.settimeout(10)
+        done = pool.submit(run, "-S", path, "doctor")
+        connection = stack.enter_context(listener.accept()[0])
+        for number, fds in [(0, []), (0, []), (-1, [memory]),
+                            *[(peer, [memory]) for peer, n in vectors.items() for _ in range(n)]]:
+            socket.send_fds(connection, [number.to_bytes(8, "little", signed=True)], fds)
+        return problems(done.result())
+
+
+@pytest.mark.parametrize("size, vectors, said", [
+    (12288, {0: 1}, ["the memory has 12288 bytes"]),
+    (4096, {}, ["the server gives no vectors"]),
+    (4096, {1: 2, 2: 1, 3: 1, 0: 2}, [f"peer {peer} has 1 vectors, and we have 2" for peer in (2, 3)]),
+])
+def test_server_that_gives_what_does_not_work(tmp_path, size, vectors, said):
+    assert doctor_at(tmp_path / "socket", size, vectors) == said
+
+
+def test_server_that_hangs_up(serve):
+    server = serve(size="64K", more=["--allow-user", str(os.geteuid() + 1)])
+    server.expected = ["client refused"]
+    (found,) = problems(run("-S", server.socket, "doctor"))
+    assert found == f"the server at {server.socket} hangs up"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
