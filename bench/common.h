@@ -50,7 +50,7 @@ int64_t cpu_ns_settled(pid_t pid);
 /** Resident memory of the process and its children, in bytes. */
 int64_t resident_bytes(pid_t pid);
 
-/** How often the process and its children have been switched to and from, by all their threads. */
+/** How often the process and its children, of one thread each, have been switched to and from. */
 int64_t context_switches(pid_t pid);
 
 /** Descriptors that the process has open. */
