@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What the library refuses, with which error, and that it says why: one line each that is wrong. */
+#include "check.h"
 #include "ivshmem-server.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int n_wrong;
-
-static void check(const char *what, int is, int wanted)
-{
-    if (is == wanted)
-        return;
-    printf("%s: %d, not %d\n", what, is, wanted);
-    n_wrong++;
-}
 
 /* Prepares a server with values of which one may be wrong, over storage full of rubbish. */
 static int prepare(const char *path, const char *name, size_t size, unsigned n_vectors)

@@ -3,6 +3,7 @@
  * port URI PEER: the port and the device library, by what their headers say. PEER is the only other
  * peer, with as many vectors as ours. Prints one line each that is wrong.
  */
+#include "check.h"
 #include "ivshmem-device.h"
 #include "ivshmem-port.h"
 
@@ -11,24 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int n_wrong;
-static unsigned n_lines;
-
-static void check(const char *what, int is, int wanted)
-{
-    if (is == wanted)
-        return;
-    printf("%s: %d, not %d\n", what, is, wanted);
-    n_wrong++;
-}
-
-static void count_lines(void *opaque, int priority, const char *line)
-{
-    check("opaque", opaque == &n_lines, 1);
-    check("a priority and a line", priority >= 0 && *line, 1);
-    n_lines++;
-}
 
 /* What there is to look for: it is there the second time. */
 static bool look(void *opaque)
@@ -101,7 +84,7 @@ int main(int argc, char **argv)
     if (argc != 3)
         return EXIT_FAILURE;
     memset(&options, 0, sizeof(options));
-    options.log = count_lines;
+    options.log = count_line;
     options.opaque = &n_lines;
     check_refused(&options);
     check("devices", ivshmem_device_list(NULL, NULL, 0) >= 0, 1);

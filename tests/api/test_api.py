@@ -248,6 +248,16 @@ def test_errors(build, folder):
         memory.unlink()
 
 
+def test_client(build, serve, connect, tmp_path):
+    server = serve(size="64K", n_vectors=2)
+    peer = connect(server).setup()
+    done = subprocess.run([build("client"), server.socket, str(peer.id), tmp_path],
+                          capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+    assert peer.map[:16] == b"from the program"
+    assert [peer.wait(vector, timeout=0) for vector in range(2)] == [3, 2]
+
+
 def test_port(build, serve, connect):
     """The guest's face, on the host; in guests it is ivshmem-client that uses it."""
     server = serve(size="64K", n_vectors=2)
