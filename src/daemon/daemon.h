@@ -34,6 +34,7 @@ typedef struct Daemon {
     int successor_fd;    /* to the one that takes over from this one, which must only wait; -1 */
     bool is_restored;    /* what it serves comes from the service manager's store (store.h) */
     bool stores;         /* it goes there at the end */
+    bool can_leave;      /* another process may ask for it, to take over */
     bool is_terminated;  /* by SIGTERM, as a service manager does it */
     bool has_left;       /* another process has taken over: nothing is to be closed or removed */
     unsigned n_killed;   /* workers before this one */

@@ -113,6 +113,8 @@ static int prepare(Daemon *daemon, const Options *options, Config *config, Recov
     daemon->can_change = launch_can_change(options);
     daemon->keeps_state = !options->no_keeper || options->control || options->fd_store;
     daemon->stores = options->fd_store && notify_fd() >= 0;
+    daemon->can_leave = options->control || options->take_over;
+    share_limit(daemon);
     r = recovery_prepare(recovery, &passed, &error);
     return r < 0 ? complain(&error, r) : 0;
 }

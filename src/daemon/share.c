@@ -3,6 +3,7 @@
 
 #include "daemon/control/control.h"
 #include "daemon/daemon.h"
+#include "util/limits.h"
 
 #include <errno.h>
 #include <sys/resource.h>
@@ -11,15 +12,32 @@
 #define PER_REGION   8  /* of a region without listeners */
 #define PER_LISTENER 2  /* its socket and its lock */
 #define MAX_CLIENTS  65536
+#define TAKE_OVER    2 /* a message goes out while no more than the limit are on their way */
+
+void share_limit(const Daemon *daemon)
+{
+    struct rlimit limit = {0};
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    limits_set_fds(daemon->stores      ? limit.rlim_max - limit.rlim_max / 2
+                   : daemon->can_leave ? TAKE_OVER
+                                       : 0);
+}
+
+/* seccomp: prlimit64 */
+void share_lift_limit(void)
+{
+    limits_raise_fds();
+}
 
 /* seccomp: prlimit64 getrlimit */
-static uint64_t allowed_fds(const Daemon *daemon)
+static uint64_t allowed_fds(void)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX)
         limit.rlim_cur = INT32_MAX;
-    return daemon->stores ? limit.rlim_cur / 2 : limit.rlim_cur;
+    return limit.rlim_cur;
 }
 
 static uint64_t fds_of_clients(uint64_t n_clients, unsigned n_vectors)
@@ -57,7 +75,7 @@ static int give_part(RegionSettings *settings, uint64_t part, ErrorText *error)
 
 int share_all(const Daemon *daemon, RegionSettings *regions, unsigned n, ErrorText *error)
 {
-    uint64_t left = allowed_fds(daemon), kept = KEPT + CONTROL_MAX_SESSIONS;
+    uint64_t left = allowed_fds(), kept = KEPT + CONTROL_MAX_SESSIONS;
     unsigned n_open = 0;
     int r = 0;
 
@@ -79,7 +97,7 @@ int share_all(const Daemon *daemon, RegionSettings *regions, unsigned n, ErrorTe
 
 int share_one(const Daemon *daemon, RegionSettings *settings, ErrorText *error)
 {
-    uint64_t left = allowed_fds(daemon), used = KEPT + CONTROL_MAX_SESSIONS + fixed_fds(settings);
+    uint64_t left = allowed_fds(), used = KEPT + CONTROL_MAX_SESSIONS + fixed_fds(settings);
 
     for (const DaemonRegion *region = daemon->regions; region; region = region->next)
         used +=

@@ -4,9 +4,12 @@
  * RLIMIT_NOFILE allows for itself. What a region's max-clients asks for is kept for it; those that
  * ask for none get equal parts of the rest.
  *
- * Of a server that puts everything into the service manager's store at its end, only half of the
- * allowed descriptors may be in use: the kernel lets no more than RLIMIT_NOFILE be on their way at
- * a time, and clients have some on theirs.
+ * The kernel lets no more than RLIMIT_NOFILE of a user's descriptors be on their way at a time, and
+ * clients that do not read have some on theirs. So that all can be handed over to another process
+ * at any time, a part of what the system allows is kept for that: the soft limit is lower until
+ * then. A server that puts everything into the service manager's store at its end keeps one half,
+ * since all lies there at once. For a take-over a few are enough: who takes over receives all the
+ * time.
  */
 #pragma once
 
@@ -14,6 +17,12 @@
 #include "util/error.h"
 
 struct Daemon;
+
+/** How many descriptors may be open, and on their way, while this server serves. */
+void share_limit(const struct Daemon *daemon);
+
+/** And while it hands over what it has. */
+void share_lift_limit(void);
 
 /**
  * Sets max_clients where it is 0. One region to which none can be added may have everything, and is

@@ -4,6 +4,7 @@
 #include "daemon/inherit.h"
 #include "daemon/memory.h"
 #include "daemon/notify.h"
+#include "daemon/share.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
 #include "util/fd-list.h"
@@ -123,8 +124,10 @@ int store_put(const Daemon *daemon, ErrorText *error)
 {
     Pairs pairs = {.n = 0};
     char lines[64];
-    int r = pack(daemon, &pairs);
+    int r;
 
+    share_lift_limit();
+    r = pack(daemon, &pairs);
     (void)snprintf(lines, sizeof(lines), "FDSTORE=1\nFDNAME=%s%d\nFDPOLL=0", PASSED_PARCEL,
                    daemon->manifest_fd);
     if (r == 0)

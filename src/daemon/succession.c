@@ -3,6 +3,7 @@
 
 #include "daemon/inherit.h"
 #include "daemon/memory.h"
+#include "daemon/share.h"
 #include "qmp/qmp.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
@@ -138,7 +139,9 @@ int succession_hand_over(Daemon *daemon, int sock, ErrorText *error)
 
     if (r < 0)
         return fail(daemon, r, "the successor was to be ready", error);
+    share_lift_limit();
     r = send_everything(daemon, sock);
+    share_limit(daemon);
     if (r < 0)
         return fail(daemon, r, "the descriptors were sent", error);
     r = hear(sock, SUCCESSION_PREPARED, PATIENCE_MS);

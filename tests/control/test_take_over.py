@@ -12,7 +12,7 @@ import threading
 
 import pytest
 from control import CommandError, Control
-from peer import Peer, settle
+from peer import Peer, fds_unread, settle
 from serve import children, eventually, server_program
 
 N_VECTORS = 2
@@ -72,6 +72,20 @@ def take_over(server, stack, *more):
     assert server.process.wait(timeout=20) == 0, server.log()
     server.expected = ["another process has taken over"]
     return process
+
+
+@pytest.mark.parametrize("keeper", KEEPER, ids=["keeper", "alone"])
+def test_clients_that_do_not_read_hold_all_they_can(controlled, place, stack, unprivileged, keeper):
+    """The kernel lets no more be on their way, but for what a take-over needs."""
+    user = ["--user", f"{unprivileged}:{unprivileged}"] if os.geteuid() == 0 else []
+    server = controlled("--memfd", *user, *keeper, n_vectors=1, nofile=600)
+    peer = place.peer(1, server.socket)
+    stallers = [stack.enter_context(Peer(server.socket, 1, keep=False)) for _ in range(150)]
+    eventually(lambda: fds_unread(stallers) > 550, what="as many unread as there can be")
+    take_over(server, stack)
+    for each in stallers:
+        each.setup()
+    settle([peer, *stallers])
 
 
 def test_clients_see_nothing(old, place, stack):

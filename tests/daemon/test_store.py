@@ -10,7 +10,7 @@ import threading
 import pytest
 from actor import Actor
 from manager import Manager
-from peer import Peer, settle
+from peer import Peer, fds_unread, settle
 from serve import Server, children, eventually, server_program
 
 N_VECTORS = 2
@@ -114,6 +114,21 @@ def test_too_many_on_their_way_for_a_moment(manager, stack, unprivileged):
     manager.restart(service)
     timer.join()
     settle([peer, connect(stack, service).setup()])
+
+
+def test_clients_that_do_not_read_hold_all_they_can(manager, stack, unprivileged):
+    """What they have not read counts together with what is stored."""
+    user = ["--user", f"{unprivileged}:{unprivileged}"] if os.geteuid() == 0 else []
+    service = stack.enter_context(Server(manager=manager, n_vectors=N_VECTORS, nofile=1000,
+                                         more=["--memfd", "--fd-store", *user]))
+    peer = connect(stack, service).setup()
+    stallers = [connect(stack, service) for _ in range(80)]
+    peer.until(lambda: len(peer.peers) == len(stallers))
+    eventually(lambda: fds_unread(stallers) > 400, what="a lot unread")
+    manager.restart(service)
+    for each in stallers:
+        each.setup()
+    settle([peer, *stallers])
 
 
 def test_failed_start_leaves_the_store(manager, service, stack):

@@ -19,11 +19,13 @@ Every wait is bounded and raises TimeoutError. Nothing here knows any particular
 """
 
 import array
+import fcntl
 import mmap
 import os
 import select
 import socket
 import struct
+import termios
 import time
 
 MESSAGE_SIZE = 8
@@ -300,6 +302,16 @@ def read_all(peers, until, timeout=TIMEOUT):
             raise TimeoutError(f"not within {timeout} s; who knows whom: {str(known)[:2000]}")
         for fd, _ in ready:
             by_fd[fd].drain()
+
+
+def fds_unread(peers):
+    """How many descriptors wait to be read by peers that have read nothing."""
+    n = 0
+    for peer in peers:
+        size = array.array("i", [0])
+        fcntl.ioctl(peer.socket, termios.FIONREAD, size)
+        n += max(0, size[0] // MESSAGE_SIZE - 2)
+    return n
 
 
 def settle(peers, timeout=TIMEOUT):
