@@ -150,6 +150,18 @@ static int serve_alone(const Worker *worker)
     return serve(worker->daemon, KEEPER_SERVE);
 }
 
+/* No worker could begin, or end, what this process has opened: it is the last that knows which
+ * paths are ours. Another's clients and paths are not touched. */
+static void clean_up(Daemon *daemon)
+{
+    ErrorText error;
+
+    if (daemon->predecessor_fd >= 0 || daemon->is_restored)
+        return;
+    (void)daemon_resume(daemon, &error);
+    daemon_close(daemon);
+}
+
 int worker_serve(Daemon *daemon, const Options *options, const Recovery *recovery)
 {
     Worker worker = {daemon, options, recovery};
@@ -162,6 +174,8 @@ int worker_serve(Daemon *daemon, const Options *options, const Recovery *recover
         r = keeper_run(work, &worker);
         if (r < 0)
             report_error("cannot start a worker: %s", strerror(-r));
+        if (r < 0 || r == KEEPER_TRY_AGAIN)
+            clean_up(daemon);
     }
     daemon->has_left = r == LEFT;
     return r < 0 || r == KEEPER_TRY_AGAIN ? EXIT_FAILURE : daemon->has_left ? EXIT_SUCCESS : r;

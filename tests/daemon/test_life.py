@@ -4,6 +4,7 @@
 import fcntl
 import os
 import pathlib
+import resource
 import signal
 import socket
 import stat
@@ -34,6 +35,23 @@ def fixture_life(place, request):
 
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_first_worker_that_cannot_be_started_leaves_nothing(unprivileged, monkeypatch):
+    def no_more_processes(_):
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+
+    monkeypatch.setattr(Server, "_set_limit", no_more_processes)
+    server = Server(user=unprivileged, controlled=True)
+    try:
+        with pytest.raises(AssertionError, match="cannot start a worker"):
+            server.start()
+        left = {path.name for path in server.folder.iterdir()}
+        assert left & {"socket", "control", "socket.lock", "control.lock"} == \
+            {"socket.lock", "control.lock"}
+        assert not pathlib.Path("/dev/shm", server.name).exists()
+    finally:
+        server.__exit__()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
