@@ -2,41 +2,11 @@
 #include "util/cleanup.h"
 #include "util/fdpass.h"
 #include "util/sys.h"
-#include "util/testing.h"
+#include "util/testing-pair.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/eventfd.h>
-
-typedef struct Pair {
-    int ends[2];
-    int event_fd;
-    int open_before;
-} Pair;
-
-static int setup(void **state)
-{
-    static Pair pair;
-
-    pair.open_before = count_open_fds();
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.ends), 0);
-    pair.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    assert_true(pair.event_fd >= 0);
-    *state = &pair;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    Pair *pair = *state;
-
-    fd_close(pair->ends[0]);
-    fd_close(pair->ends[1]);
-    fd_close(pair->event_fd);
-    assert_int_equal(count_open_fds(), pair->open_before);
-    return 0;
-}
 
 static void test_one_message(void **state)
 {
@@ -164,11 +134,11 @@ static void test_interrupted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_one_message, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_too_many_fds, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_most_fds, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_batch_until_full, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_message, open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(test_too_many_fds, open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(test_most_fds, open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(test_batch_until_full, open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(test_interrupted, open_pair, close_pair),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

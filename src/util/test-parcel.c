@@ -3,7 +3,7 @@
 #include "util/fdpass.h"
 #include "util/limits.h"
 #include "util/parcel.h"
-#include "util/testing.h"
+#include "util/testing-pair.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,35 +12,12 @@
 
 #define MANY (3 * FDPASS_MAX_FDS)
 
-typedef struct Pair {
-    int ends[2];
-    int event_fd;
-    Parcel parcel;
-    int open_before;
-} Pair;
+static Parcel parcel;
 
-static int setup(void **state)
+static int tear_down(void **state)
 {
-    static Pair pair;
-
-    pair = (Pair){.open_before = count_open_fds()};
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.ends), 0);
-    pair.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    assert_true(pair.event_fd >= 0);
-    *state = &pair;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    Pair *pair = *state;
-
-    parcel_free(&pair->parcel);
-    fd_close(pair->ends[0]);
-    fd_close(pair->ends[1]);
-    fd_close(pair->event_fd);
-    assert_int_equal(count_open_fds(), pair->open_before);
-    return 0;
+    parcel_free(&parcel);
+    return close_pair(state);
 }
 
 static void test_numbers_are_kept(void **state)
@@ -52,16 +29,16 @@ static void test_numbers_are_kept(void **state)
     int here;
 
     assert_int_equal(parcel_send(pair->ends[0], fds, 2), 2);
-    assert_int_equal(parcel_receive(&pair->parcel, pair->ends[1], &left), 0);
+    assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), 0);
     assert_int_equal(left, 0);
-    assert_int_equal(pair->parcel.n_fds, 2);
-    here = parcel_at(&pair->parcel, fds[0]);
-    assert_int_equal(parcel_take(&pair->parcel, fds[0]), here);
-    assert_int_equal(parcel_take(&pair->parcel, fds[0]), -1);
-    assert_int_equal(parcel_take(&pair->parcel, fds[0] + 1), -1);
-    assert_int_equal(parcel_take(&pair->parcel, INT32_MAX), -1);
-    assert_int_equal(parcel_take(&pair->parcel, -1), -1);
-    assert_int_equal(pair->parcel.n_fds, 1);
+    assert_int_equal(parcel.n_fds, 2);
+    here = parcel_at(&parcel, fds[0]);
+    assert_int_equal(parcel_take(&parcel, fds[0]), here);
+    assert_int_equal(parcel_take(&parcel, fds[0]), -1);
+    assert_int_equal(parcel_take(&parcel, fds[0] + 1), -1);
+    assert_int_equal(parcel_take(&parcel, INT32_MAX), -1);
+    assert_int_equal(parcel_take(&parcel, -1), -1);
+    assert_int_equal(parcel.n_fds, 1);
     assert_int_equal(write(pair->event_fd, &count, sizeof(count)), sizeof(count));
     count = 0;
     assert_int_equal(read(here, &count, sizeof(count)), sizeof(count));
@@ -90,8 +67,8 @@ static void receive_all(Pair *pair, uint32_t n)
     uint32_t left = 1;
 
     while (left > 0) {
-        assert_int_equal(parcel_receive(&pair->parcel, pair->ends[1], &left), 0);
-        assert_int_equal(pair->parcel.n_fds + left, n);
+        assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), 0);
+        assert_int_equal(parcel.n_fds + left, n);
     }
 }
 
@@ -108,14 +85,14 @@ static void test_full_socket(void **state)
     first = parcel_send(pair->ends[0], fds, MANY);
     assert_in_range(first, FDPASS_MAX_FDS, MANY - 1);
     assert_int_equal(parcel_send(pair->ends[0], fds + first, MANY - (uint32_t)first), -EAGAIN);
-    while (pair->parcel.n_fds < (uint32_t)first)
-        assert_int_equal(parcel_receive(&pair->parcel, pair->ends[1], &left), 0);
+    while (parcel.n_fds < (uint32_t)first)
+        assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), 0);
     assert_int_equal(left, MANY - first);
-    assert_int_equal(parcel_receive(&pair->parcel, pair->ends[1], &left), -EAGAIN);
+    assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), -EAGAIN);
     assert_int_equal(parcel_send(pair->ends[0], fds + first, MANY - (uint32_t)first), MANY - first);
     receive_all(pair, MANY);
     for (unsigned i = 0; i < MANY; i++)
-        assert_true(parcel_at(&pair->parcel, fds[i]) >= 0);
+        assert_true(parcel_at(&parcel, fds[i]) >= 0);
     close_many(fds);
 }
 
@@ -127,8 +104,8 @@ static void refuse(Pair *pair, const int32_t *words, size_t n_words, size_t n_fd
     uint32_t left;
 
     assert_true(fdpass_send(pair->ends[0], words, n_words * sizeof(*words), fds, n_fds) > 0);
-    assert_int_equal(parcel_receive(&pair->parcel, pair->ends[1], &left), -EBADMSG);
-    parcel_free(&pair->parcel);
+    assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), -EBADMSG);
+    parcel_free(&parcel);
     assert_int_equal(count_open_fds(), open_before);
 }
 
@@ -161,10 +138,10 @@ static void test_cut_short(void **state)
             uint32_t left;
 
             assert_int_equal(fdpass_send(pair->ends[0], words, length, fds, 3), length);
-            assert_int_equal(peeks ? parcel_peek(&pair->parcel, pair->ends[1], &n_fds) : -EBADMSG,
+            assert_int_equal(peeks ? parcel_peek(&parcel, pair->ends[1], &n_fds) : -EBADMSG,
                              -EBADMSG);
-            assert_int_equal(parcel_receive(&pair->parcel, pair->ends[1], &left), -EBADMSG);
-            assert_int_equal(pair->parcel.n_fds, 0);
+            assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), -EBADMSG);
+            assert_int_equal(parcel.n_fds, 0);
             assert_int_equal(count_open_fds(), open_before);
         }
     }
@@ -177,9 +154,9 @@ static void test_number_twice(void **state)
 
     assert_int_equal(parcel_send(pair->ends[0], &pair->event_fd, 1), 1);
     assert_int_equal(parcel_send(pair->ends[0], &pair->event_fd, 1), 1);
-    assert_int_equal(parcel_receive(&pair->parcel, pair->ends[1], &left), 0);
-    assert_int_equal(parcel_receive(&pair->parcel, pair->ends[1], &left), -EBADMSG);
-    assert_int_equal(pair->parcel.n_fds, 1);
+    assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), 0);
+    assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), -EBADMSG);
+    assert_int_equal(parcel.n_fds, 1);
 }
 
 /* The sender may be gone; the queue can be looked at again and again. */
@@ -194,13 +171,13 @@ static void test_peek_leaves_everything(void **state)
     for (unsigned i = 0; i < 2; i++) {
         uint32_t n_fds = 0;
 
-        assert_int_equal(parcel_peek(&pair->parcel, pair->ends[1], &n_fds), 0);
+        assert_int_equal(parcel_peek(&parcel, pair->ends[1], &n_fds), 0);
         assert_int_equal(n_fds, MANY);
-        assert_int_equal(pair->parcel.n_fds, MANY);
-        parcel_free(&pair->parcel);
+        assert_int_equal(parcel.n_fds, MANY);
+        parcel_free(&parcel);
     }
     receive_all(pair, MANY);
-    assert_int_equal(parcel_receive(&pair->parcel, pair->ends[1], &(uint32_t){0}), -ECONNRESET);
+    assert_int_equal(parcel_receive(&parcel, pair->ends[1], &(uint32_t){0}), -ECONNRESET);
     close_many(fds);
 }
 
@@ -211,9 +188,9 @@ static void test_what_is_left_stays_open(void **state)
 
     assert_int_equal(parcel_send(pair->ends[0], &pair->event_fd, 1), 1);
     receive_all(pair, 1);
-    here = parcel_at(&pair->parcel, pair->event_fd);
-    parcel_leave(&pair->parcel);
-    assert_int_equal(pair->parcel.n_fds, 0);
+    here = parcel_at(&parcel, pair->event_fd);
+    parcel_leave(&parcel);
+    assert_int_equal(parcel.n_fds, 0);
     assert_int_equal(count_open_fds(), open_before + 1);
     fd_close(here);
 }
@@ -221,13 +198,13 @@ static void test_what_is_left_stays_open(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_numbers_are_kept, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_full_socket, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_wrong_messages, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_cut_short, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_number_twice, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_peek_leaves_everything, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_is_left_stays_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_numbers_are_kept, open_pair, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_socket, open_pair, tear_down),
+        cmocka_unit_test_setup_teardown(test_wrong_messages, open_pair, tear_down),
+        cmocka_unit_test_setup_teardown(test_cut_short, open_pair, tear_down),
+        cmocka_unit_test_setup_teardown(test_number_twice, open_pair, tear_down),
+        cmocka_unit_test_setup_teardown(test_peek_leaves_everything, open_pair, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_left_stays_open, open_pair, tear_down),
     };
 
     limits_raise_fds();
