@@ -131,6 +131,7 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
     daemon->n_killed = n_killed;
     if (sandbox_tighten(worker->options->sandbox, needs, &error) < 0 || go_on(worker, &error) < 0) {
         report_error("%s", error.text);
+        daemon_abandon(daemon); /* the next worker, too, has to find descriptors that are free */
         return KEEPER_TRY_AGAIN;
     }
     watch_keeper(daemon);

@@ -10,6 +10,7 @@ import signal
 import time
 
 import pytest
+from built import built
 from peer import settle
 from serve import children, eventually, is_sanitized
 
@@ -148,6 +149,27 @@ def test_next_worker_lacks_a_descriptor_for_a_region(kept, connect):
                      (second_free + 1, limits[1]))
     kill_worker(kept)
     eventually(lambda: "cannot go on from the state" in kept.log(), what="a worker that lacks one")
+    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, limits)
+    newcomer = connect(kept).setup()
+    settle([*peers, newcomer])
+    ring_each_other([*peers, newcomer])
+
+
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer's own library must be loaded first")
+def test_next_worker_cannot_sort_out(serve, connect, monkeypatch):
+    """It has come up, and cannot look at what is open. It leaves no descriptors, of which there are
+    enough for one worker more than the first."""
+    module = built("tests/daemon/no-status.so")
+    monkeypatch.setenv("LD_PRELOAD", str(module))
+    kept = serve(n_vectors=N_VECTORS)
+    monkeypatch.delenv("LD_PRELOAD")
+    kept.expected += ["the worker was killed", "Too many open files", "the worker could not go on"]
+    peers = [connect(kept).setup() for _ in range(3)]
+    settle(peers)
+    limits = resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, (kept.n_fds() + 10, limits[1]))
+    kill_worker(kept)
+    eventually(lambda: kept.errors().count("cannot list the open descriptors") == 4, what="four tries")
     resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, limits)
     newcomer = connect(kept).setup()
     settle([*peers, newcomer])
