@@ -83,6 +83,8 @@ int daemon_remember(const Daemon *daemon)
         text = with(text, "control", write_control(&daemon->control.socket));
     if (daemon->pidfile.fd >= 0)
         text = with(text, "pidfile", write_pidfile(&daemon->pidfile));
+    if (daemon->n_reloads)
+        text = with(text, "reloads", json_integer(daemon->n_reloads));
     text = with_fd(text, "predecessor-fd", daemon->predecessor_fd);
     text = with_fd(text, "successor-fd", daemon->successor_fd);
     return text ? manifest_store(daemon->manifest_fd, text) : -ENOMEM;
@@ -212,6 +214,7 @@ int daemon_resume(Daemon *daemon, ErrorText *error)
     if (!text)
         return -EBADMSG;
     daemon->started_at = json_integer_value(json_object_get(text, "since"));
+    daemon->n_reloads = (unsigned)json_integer_value(json_object_get(text, "reloads"));
     daemon->predecessor_fd = read_fd(text, "predecessor-fd");
     daemon->successor_fd = read_fd(text, "successor-fd");
     r = resume_all(daemon, text, error);

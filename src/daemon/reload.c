@@ -95,10 +95,34 @@ static void add_region(const Work *work, RegionSettings *wanted)
         done(work, "region %s: made", name);
 }
 
-static void apply(const Work *work, Config *config)
+/* Written down first: whoever goes on after a killed worker does it again. */
+static int begin(const Work *work)
+{
+    Daemon *daemon = work->daemon;
+    int r;
+
+    daemon->n_reloads++;
+    r = daemon_remember(daemon);
+    if (r < 0) {
+        daemon->n_reloads--;
+        left(work, "nothing has changed: it cannot be written down that a reload is under way: %s",
+             strerror(-r));
+    }
+    return r;
+}
+
+static void end(const Work *work)
 {
     int r;
 
+    work->daemon->n_reloads = 0;
+    r = daemon_remember(work->daemon);
+    if (r < 0)
+        left(work, "what has changed cannot be written down for a next process: %s", strerror(-r));
+}
+
+static void apply(const Work *work, Config *config)
+{
     remove_regions(work, config); /* first: their paths may be those of something new */
     for (unsigned i = 0; i < config->n_regions; i++) {
         const DaemonRegion *region = reload_find_region(work->daemon, &config->regions[i]);
@@ -115,16 +139,22 @@ static void apply(const Work *work, Config *config)
         else if (!reload_find_region(work->daemon, wanted))
             left(work, "region %s: a command has made one of this name", wanted->name);
     }
-    r = daemon_remember(work->daemon);
-    if (r < 0)
-        left(work, "what has changed cannot be written down for a next process: %s", strerror(-r));
 }
 
 void reload_apply(Daemon *daemon, Config *config, Reload *reload)
 {
     const Work work = {daemon, reload};
 
+    if (begin(&work) < 0)
+        return;
     apply(&work, config);
+    end(&work);
+}
+
+void reload_give_up(Daemon *daemon)
+{
+    daemon->n_reloads = 0;
+    (void)daemon_remember(daemon); /* if it fails, the next worker gives it up again */
 }
 
 static int read_and_apply(Daemon *daemon, Reload *reload, ErrorText *error)

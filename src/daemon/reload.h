@@ -24,6 +24,9 @@ int reload_config(struct Daemon *daemon, Reload *reload, ErrorText *error);
 /** Applies a configuration that has no problems; its regions may be moved out of it. */
 void reload_apply(struct Daemon *daemon, struct Config *config, Reload *reload);
 
+/** A reload that was under way (daemon->n_reloads) is so no longer. */
+void reload_give_up(struct Daemon *daemon);
+
 /** Logs what was done and what was left. */
 void reload_report(const Reload *reload);
 

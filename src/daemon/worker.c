@@ -35,7 +35,23 @@ static void apply_options(Daemon *daemon, const Options *options)
     launch_describe(&config, options, &daemon->context);
     if (config.problems.n == 0)
         reload_apply(daemon, &config, &reload);
+    else
+        report_error("the configuration is wrong, and is not applied: %s",
+                     config.problems.lines ? config.problems.lines[0] : "no memory");
     reload_report(&reload);
+}
+
+/* A worker was killed in a reload: listeners that were to be made anew may be missing. If it kills
+ * this one, too, the next one lets it be. */
+static void finish_reload(Daemon *daemon, const Options *options)
+{
+    if (daemon->n_reloads > 1)
+        report_error("a reload has killed two workers, and is given up: what it has removed is "
+                     "missing until the next one");
+    else
+        apply_options(daemon, options);
+    if (daemon->n_reloads)
+        reload_give_up(daemon);
 }
 
 static LoopHandler keeper;
@@ -92,6 +108,8 @@ static int go_on(const Worker *worker, ErrorText *error)
     r = recovery_sort_out(worker->recovery, daemon, error);
     if (r == 0 && (succeeds || (daemon->is_restored && !daemon->n_killed)))
         apply_options(daemon, worker->options);
+    else if (r == 0 && daemon->n_reloads)
+        finish_reload(daemon, worker->options);
     return r;
 }
 
