@@ -6,6 +6,7 @@
 #include "daemon/libvirt.h"
 #include "daemon/memory.h"
 #include "daemon/report.h"
+#include "daemon/unfinished.h"
 #include "util/cleanup.h"
 
 #include <string.h>
@@ -189,19 +190,30 @@ static int add_listener(DaemonRegion *region, const ListenerSettings *settings, 
     return index;
 }
 
+static int cannot_write_down(int r, ErrorText *error)
+{
+    return error_set(error, r, "cannot write down the listener: %s", strerror(-r));
+}
+
 int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *settings,
                                ErrorText *error)
 {
-    int r, index = add_listener(region, settings, error);
+    Daemon *daemon = region->daemon;
+    int index = -1, r = unfinished_listener(daemon, settings);
 
+    if (r == 0 && (r = daemon_remember(daemon)) == 0)
+        index = add_listener(region, settings, error);
+    unfinished_end(daemon);
+    if (r < 0)
+        return cannot_write_down(r, error);
+    r = daemon_remember(daemon);
     if (index < 0)
         return index;
-    r = daemon_remember(region->daemon);
     if (r < 0) {
         (void)ivshmem_server_listener_remove(&region->server, index, true);
         libvirt_unlink(settings);
         forget_listener(region, index);
-        return error_set(error, r, "cannot write down the listener: %s", strerror(-r));
+        return cannot_write_down(r, error);
     }
     events_listener_added(region, settings);
     return index;
@@ -209,16 +221,25 @@ int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *set
 
 int daemon_region_remove_listener(DaemonRegion *region, int listener, bool force, ErrorText *error)
 {
-    int r = ivshmem_server_listener_remove(&region->server, listener, force);
+    Daemon *daemon = region->daemon;
+    const ListenerSettings *settings = &region->listeners[listener]->settings;
+    int r;
 
-    if (r < 0)
+    if (unfinished_listener(daemon, settings) == 0)
+        (void)daemon_remember(daemon);
+    r = ivshmem_server_listener_remove(&region->server, listener, force);
+    if (r < 0) {
+        unfinished_end(daemon);
+        (void)daemon_remember(daemon);
         return error_set(error, r, "%s", ivshmem_server_error(&region->server));
-    libvirt_unlink(&region->listeners[listener]->settings);
-    events_listener_removed(region, &region->listeners[listener]->settings);
+    }
+    libvirt_unlink(settings);
+    events_listener_removed(region, settings);
     forget_listener(region, listener);
+    unfinished_end(daemon);
     /* What says too much is left out by whoever goes on: the region's own state says that it has
      * gone. */
-    (void)daemon_remember(region->daemon);
+    (void)daemon_remember(daemon);
     return 0;
 }
 
@@ -388,14 +409,21 @@ void daemon_region_abandon(DaemonRegion *region)
     free_memory(region);
 }
 
+void daemon_region_close(DaemonRegion *region)
+{
+    ivshmem_server_close(&region->server);
+    for (int i = 0; i < region->n_listeners; i++)
+        if (region->listeners[i])
+            libvirt_unlink(&region->listeners[i]->settings);
+    for (int i = 0; i < region->n_listeners; i++)
+        forget_listener(region, i);
+}
+
 void daemon_region_free(DaemonRegion *region)
 {
     if (!region)
         return;
-    ivshmem_server_close(&region->server);
+    daemon_region_close(region);
     fd_close(region->state_fd);
-    for (int i = 0; i < region->n_listeners; i++)
-        if (region->listeners[i])
-            libvirt_unlink(&region->listeners[i]->settings);
     free_memory(region);
 }

@@ -49,6 +49,9 @@ int daemon_region_resume(struct Daemon *daemon, const RegionSettings *settings, 
 /** Lets go of it: others go on with its clients and descriptors, the state's too. */
 void daemon_region_abandon(DaemonRegion *region);
 
+/** Disconnects its clients and removes its paths: they may be something else's from here on. */
+void daemon_region_close(DaemonRegion *region);
+
 /** Closes it, when no event names it any more. Takes NULL. */
 void daemon_region_free(DaemonRegion *region);
 

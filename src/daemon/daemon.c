@@ -7,6 +7,7 @@
 #include "daemon/reload.h"
 #include "daemon/report.h"
 #include "daemon/succession.h"
+#include "daemon/unfinished.h"
 #include "daemon/watchdog.h"
 #include "util/cleanup.h"
 #include "util/signals.h"
@@ -96,7 +97,7 @@ void daemon_close(Daemon *daemon)
 static void retire(Daemon *daemon, DaemonRegion *region)
 {
     loop_retire(&daemon->loop, &region->handler);
-    ivshmem_server_close(&region->server);
+    daemon_region_close(region);
 }
 
 static void tell_status(const Daemon *daemon)
@@ -133,6 +134,24 @@ static int check_paths(const Daemon *daemon, const RegionSettings *settings, Err
     return r;
 }
 
+/* In a start nothing is written down yet, and whoever follows starts anew. */
+static int open_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
+                       ErrorText *error)
+{
+    int r = unfinished_coming(daemon, settings);
+
+    if (r == 0)
+        r = daemon_remember(daemon);
+    if (r < 0)
+        (void)error_set(error, r, "cannot write down the region: %s", strerror(-r));
+    else
+        r = daemon_region_open(daemon, settings, out, error);
+    unfinished_end(daemon);
+    if (r < 0)
+        (void)daemon_remember(daemon);
+    return r;
+}
+
 int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **out,
                       ErrorText *error)
 {
@@ -140,7 +159,7 @@ int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **o
     int r = check_memory(daemon, settings, error);
 
     if (r < 0 || (r = check_paths(daemon, settings, error)) < 0 ||
-        (r = daemon_region_open(daemon, settings, out, error)) < 0)
+        (r = open_region(daemon, settings, out, error)) < 0)
         return r;
     while (*end)
         end = &(*end)->next;
@@ -168,11 +187,13 @@ void daemon_remove_region(Daemon *daemon, DaemonRegion *region)
         at = &(*at)->next;
     *at = region->next;
     daemon->n_regions--;
-    r = daemon_remember(daemon); /* first: whoever goes on finds its descriptors */
-    if (r < 0)
+    r = unfinished_going(daemon, region);
+    if (r < 0 || (r = daemon_remember(daemon)) < 0) /* first: whoever goes on closes the rest */
         report_error("cannot write down that region %s has gone: %s", region->settings.name,
                      strerror(-r));
     retire(daemon, region);
+    unfinished_end(daemon);
+    (void)daemon_remember(daemon);
     events_region_removed(region);
     tell_status(daemon);
 }

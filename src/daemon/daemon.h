@@ -38,6 +38,7 @@ typedef struct Daemon {
     bool is_terminated;  /* by SIGTERM, as a service manager does it */
     bool has_left;       /* another process has taken over: nothing is to be closed or removed */
     unsigned n_killed;   /* workers before this one */
+    json_t *unfinished;  /* what is being made or removed (unfinished.h); NULL: nothing */
     unsigned n_reloads;  /* how often the reload that is under way was begun; 0: none is */
     LoopHandler signals;
     Control control; /* if it is open */

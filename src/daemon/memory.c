@@ -83,6 +83,8 @@ int daemon_remember(const Daemon *daemon)
         text = with(text, "control", write_control(&daemon->control.socket));
     if (daemon->pidfile.fd >= 0)
         text = with(text, "pidfile", write_pidfile(&daemon->pidfile));
+    if (daemon->unfinished)
+        text = with(text, "unfinished", json_incref(daemon->unfinished));
     if (daemon->n_reloads)
         text = with(text, "reloads", json_integer(daemon->n_reloads));
     text = with_fd(text, "predecessor-fd", daemon->predecessor_fd);
@@ -214,6 +216,7 @@ int daemon_resume(Daemon *daemon, ErrorText *error)
     if (!text)
         return -EBADMSG;
     daemon->started_at = json_integer_value(json_object_get(text, "since"));
+    daemon->unfinished = json_incref(json_object_get(text, "unfinished"));
     daemon->n_reloads = (unsigned)json_integer_value(json_object_get(text, "reloads"));
     daemon->predecessor_fd = read_fd(text, "predecessor-fd");
     daemon->successor_fd = read_fd(text, "successor-fd");
@@ -247,6 +250,8 @@ void daemon_abandon(Daemon *daemon)
         daemon_region_abandon(region);
     }
     daemon->n_regions = 0;
+    json_decref(daemon->unfinished);
+    daemon->unfinished = NULL;
     control_abandon(&daemon->control);
     loop_free(&daemon->loop);
 }

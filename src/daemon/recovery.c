@@ -2,6 +2,7 @@
 #include "daemon/recovery.h"
 
 #include "daemon/memory.h"
+#include "daemon/unfinished.h"
 #include "util/bitmap.h"
 #include "util/cleanup.h"
 #include "util/open-fds.h"
@@ -74,7 +75,7 @@ static void adopt_or_close(const Daemon *daemon, int fd)
     for (DaemonRegion *region = daemon->regions; region; region = region->next)
         if (ivshmem_server_adopt(&region->server, fd) == 0)
             return;
-    fd_close(fd);
+    unfinished_close(daemon, fd);
 }
 
 int recovery_sort_out(const Recovery *recovery, const Daemon *daemon, ErrorText *error)

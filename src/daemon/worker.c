@@ -9,6 +9,7 @@
 #include "daemon/sandbox.h"
 #include "daemon/store.h"
 #include "daemon/succession.h"
+#include "daemon/unfinished.h"
 #include "util/cleanup.h"
 
 #include <stdio.h>
@@ -106,6 +107,8 @@ static int go_on(const Worker *worker, ErrorText *error)
     if (succeeds)
         succession_serving(daemon);
     r = recovery_sort_out(worker->recovery, daemon, error);
+    if (r == 0)
+        unfinished_clear(daemon);
     if (r == 0 && (succeeds || (daemon->is_restored && !daemon->n_killed)))
         apply_options(daemon, worker->options);
     else if (r == 0 && daemon->n_reloads)

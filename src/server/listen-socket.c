@@ -279,6 +279,20 @@ int listen_socket_open(ListenSocket *self, const ListenSpec *spec, ErrorText *er
     return r < 0 ? r : bind_and_listen(self, spec, &address, error);
 }
 
+int listen_socket_clear(const ListenSpec *spec, ErrorText *error)
+{
+    struct sockaddr_un address;
+    ListenSocket socket;
+    int r = listen_socket_lock(&socket, spec, error);
+
+    if (r < 0)
+        return r;
+    (void)address_of_path(spec->path, &address); /* it could be locked */
+    r = clear_path(&address, spec, error);
+    listen_socket_close(&socket);
+    return r;
+}
+
 /* The lock is given up by word: a child of the host program may hold a copy of it.
  * seccomp: lstat newfstatat unlink unlinkat flock */
 void listen_socket_close(ListenSocket *self)

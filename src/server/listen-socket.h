@@ -60,6 +60,10 @@ int listen_socket_lock(ListenSocket *self, const ListenSpec *spec, ErrorText *er
  */
 int listen_socket_open(ListenSocket *self, const ListenSpec *spec, ErrorText *error);
 
+/** Removes a dead server's socket from a path that nobody has locked. @return as
+ * listen_socket_open() */
+int listen_socket_clear(const ListenSpec *spec, ErrorText *error);
+
 #define LISTEN_SOCKET_NONE ((ListenSocket){.fd = -1, .lock_fd = -1})
 
 /** Removes the socket, if we made it and it is still there, and lets go of the path. Takes one that

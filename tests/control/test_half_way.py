@@ -2,13 +2,15 @@
 """A worker that is killed half way through a change: the next one does the rest."""
 
 import contextlib
+import os
+import pathlib
 import time
 
 import pytest
 from deadly import Deadly
 from disturbances import SETTLED
 from peer import settle
-from serve import eventually, is_sanitized
+from serve import eventually, is_listening, is_sanitized
 
 pytestmark = pytest.mark.skipif(is_sanitized(), reason="a sanitizer's own library must be loaded first")
 
@@ -104,3 +106,79 @@ def test_reload_that_kills_every_worker_is_given_up(configured, deadly):
     ask(configured, "reload")
     assert listeners_of(configured) == wanted
     settle([peer, configured.peer("b")])
+
+
+NEW = {"region": "new", "shm-name": f"ivshmem-test-{os.getpid()}", "size": "64K"}
+MEMORY = pathlib.Path("/dev/shm", NEW["shm-name"])
+
+
+@pytest.fixture(name="web")
+def fixture_web(configured, stack, deadly):  # pylint: disable=unused-argument
+    write(configured, 5)
+    configured.start().expected = ["worker was killed"]
+    stack.callback(MEMORY.unlink, missing_ok=True)
+    return configured
+
+
+def has_new(web):
+    """Whether the region is there. If not, nothing of it is."""
+    there = {row["name"] for row in ask(web, "query-regions")} == {"web", "new"}
+    assert MEMORY.exists() == there
+    return there
+
+
+def test_region_that_is_made(web, deadly):
+    peer = web.peer("a")
+    for number in each_call(web, deadly, "region-add", **NEW):
+        if has_new(web):
+            ask(web, "region-remove", region="new")
+        settle([peer])
+    assert number > 10 and has_new(web)
+    settle([peer])
+
+
+def test_region_that_is_removed(web, deadly, place):
+    peer = web.peer("a")
+    for number in each_call(web, deadly, "region-remove", region="new"):
+        if not has_new(web):
+            assert not (place.folder / "n").exists()
+            assert ask(web, "region-add", **NEW) == {}
+            ask(web, "listener-add", region="new", name="n", socket=f"{place.folder}/n")
+        assert is_listening(place.folder / "n")
+        settle([peer])
+    assert number > 10 and not has_new(web)
+    settle([peer])
+
+
+def test_memory_that_was_there_stays(web, deadly):
+    """Somebody else made it; the region only uses it."""
+    with open(MEMORY, "wb") as file:
+        file.truncate(65536)
+    MEMORY.chmod(0o600)
+    made = MEMORY.stat().st_ino
+    for _ in each_call(web, deadly, "region-add", **NEW):
+        ask(web, "query-regions")
+        with contextlib.suppress(KeyError):  # it is not there
+            ask(web, "region-remove", region="new")
+        assert MEMORY.stat().st_ino == made
+    ask(web, "region-remove", region="new")
+    assert MEMORY.stat().st_ino == made
+
+
+@pytest.mark.parametrize("command, ends_with", [("listener-add", True), ("listener-remove", False)])
+def test_listener(web, deadly, place, command, ends_with):
+    """Its path is there as long as it is."""
+    new = {"region": "web", "name": "n"}
+    path = place.folder / "n"
+    arguments = new | ({"socket": str(path)} if ends_with else {})
+    peer = web.peer("a")
+    for number in each_call(web, deadly, command, **arguments):
+        has = "n" in listeners_of(web)
+        assert path.exists() == has == is_listening(path)
+        if has and ends_with:
+            ask(web, "listener-remove", **new)
+        elif not has and not ends_with:
+            ask(web, "listener-add", socket=str(path), **new)
+        settle([peer])
+    assert number > 3 and ("n" in listeners_of(web)) == path.exists() == ends_with
+    settle([peer])
