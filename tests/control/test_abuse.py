@@ -16,6 +16,7 @@ from serve import TREE, eventually, server_program
 
 MAX_REQUEST = 65536
 MAX_CONNECTIONS = 128
+KEPT_CONNECTIONS = 8  # of them, for those who may change something
 MAX_DROPPED = 10000
 
 
@@ -162,6 +163,36 @@ def test_reader_that_never_reads_is_disconnected(controlled):
 
     eventually(hammer, timeout=60, what="the deaf one disconnected")
     assert deaf.receive() is not None
+
+
+def is_full(server, user):
+    """Connects as a user and gives whether there is no room; if there is, the connection, too."""
+    control = socket.socket(socket.AF_UNIX)
+    os.seteuid(user)
+    try:
+        control.connect(str(server.control))
+    finally:
+        os.seteuid(0)
+    return b"too many connections" in control.recv(1000), control
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_who_may_only_ask_cannot_keep_root_out(controlled, place, unprivileged):
+    server = controlled()
+    place.folder.chmod(0o711)
+    server.control.chmod(0o666)
+    found = [is_full(server, unprivileged) for _ in range(MAX_CONNECTIONS)]
+    assert [full for full, _ in found] == [False] * (MAX_CONNECTIONS - KEPT_CONNECTIONS) + [True] * KEPT_CONNECTIONS
+    controls = [server.connect() for _ in range(KEPT_CONNECTIONS)]
+    assert controls[0].ask("query-status")["control-connections"] == MAX_CONNECTIONS
+    found += [is_full(server, 0), is_full(server, unprivileged)]
+    assert found[-2][0] and found[-1][0]
+    found[0][1].close()
+    eventually(lambda: controls[0].ask("query-status")["control-connections"] < MAX_CONNECTIONS, what="a place")
+    found.append(is_full(server, unprivileged))
+    assert not found[-1][0]
+    for _, control in found:
+        control.close()
 
 
 def test_hundred_connections_and_one_too_many(controlled, stack, place):

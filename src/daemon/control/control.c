@@ -26,7 +26,7 @@ static void refuse_with_reserve(Control *control)
     control->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* Takes one connection. One too many is told so, as far as that is possible at once. */
+/* Takes one connection. */
 static void accept_one(void *owner, uint32_t events)
 {
     Control *control = owner;
@@ -36,12 +36,21 @@ static void accept_one(void *owner, uint32_t events)
     if (sock < 0) {
         if (errno == EMFILE || errno == ENFILE)
             refuse_with_reserve(control);
-    } else if (control->n_sessions >= CONTROL_MAX_SESSIONS) {
-        (void)!send(sock, full, sizeof(full) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        fd_close(sock);
     } else if (session_open(control, sock) < 0) {
         report_line(LOG_WARNING, NULL, "a connection to the control socket was lost: no memory");
     }
+}
+
+void control_refuse(int sock)
+{
+    (void)!send(sock, full, sizeof(full) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Those who may only query cannot keep out those who may do something about it. */
+bool control_has_room(const Control *control, bool may_change)
+{
+    return control->n_sessions < CONTROL_MAX_SESSIONS &&
+           (may_change || control->n_queriers < CONTROL_MAX_SESSIONS - CONTROL_KEPT);
 }
 
 int control_open(Control *control, struct Daemon *daemon, const ControlSpec *spec, ErrorText *error)
@@ -105,6 +114,7 @@ void control_attach(Control *control, Session *session)
         session->next->previous_next = &session->next;
     control->sessions = session;
     control->n_sessions++;
+    control->n_queriers += !session->may_change;
 }
 
 void control_detach(Control *control, Session *session)
@@ -113,6 +123,7 @@ void control_detach(Control *control, Session *session)
     if (session->next)
         session->next->previous_next = session->previous_next;
     control->n_sessions--;
+    control->n_queriers -= !session->may_change;
 }
 
 bool control_is_heard(const Control *control)

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #define CONTROL_MAX_SESSIONS 128
+#define CONTROL_KEPT         8 /* of them for those who may change something */
 
 struct Daemon;
 
@@ -22,10 +23,11 @@ typedef struct Control {
     LoopHandler handler;
     Session *sessions;
     unsigned n_sessions;
-    uint64_t busy_turn; /* the loop's, in which a command was done last */
-    uint64_t round;     /* in which each session may do one */
-    bool hands_over;    /* a session has been told that it gets everything */
-    int reserve_fd;     /* given up for a moment to refuse a connection */
+    unsigned n_queriers; /* of them of those who may only query */
+    uint64_t busy_turn;  /* the loop's, in which a command was done last */
+    uint64_t round;      /* in which each session may do one */
+    bool hands_over;     /* a session has been told that it gets everything */
+    int reserve_fd;      /* given up for a moment to refuse a connection */
 } Control;
 
 #define CONTROL_NONE ((Control){.socket = {.fd = -1, .lock_fd = -1}, .reserve_fd = -1})
@@ -51,6 +53,12 @@ void control_abandon(Control *control);
 
 /** Ends all sessions and removes the socket. Takes one that is not open. */
 void control_close(Control *control);
+
+/** Whether there is a place for one more. */
+bool control_has_room(const Control *control, bool may_change);
+
+/** Says to a connection that there is none, as far as that is possible at once. */
+void control_refuse(int sock);
 
 /** A session has been opened, or is closed. */
 void control_attach(Control *control, Session *session);

@@ -273,6 +273,11 @@ int session_open(Control *control, int sock)
     session->round = control->round - 1;
     session->handler = (LoopHandler){sock, ready, destroy, session, NULL, false};
     identify(session, sock);
+    if (!control_has_room(control, session->may_change)) {
+        control_refuse(sock);
+        destroy(session);
+        return 0;
+    }
     r = loop_add(&control->daemon->loop, &session->handler, EPOLLIN);
     if (r < 0) {
         destroy(session);

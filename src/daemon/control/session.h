@@ -44,7 +44,7 @@ struct Session {
 };
 
 /**
- * Greets whoever has connected.
+ * Greets whoever has connected, or turns him away if there is no room.
  *
  * @param sock  taken over, also if there is an error
  * @return 0 or a negative errno
