@@ -5,6 +5,7 @@
 #include "util/sys.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define KNOWN_SIZE (WIRE_N_IDS * sizeof(uint32_t))
 
@@ -58,15 +59,13 @@ void ids_unseal(Ids *ids, uint32_t block)
         ids->known[block * BLOCK_IDS + i]++;
 }
 
-void ids_learn_block(Ids *ids, uint32_t block)
+void ids_learn_block(Ids *ids, uint32_t block, uint32_t n)
 {
-    for (uint32_t i = 0; ids->sealed[block] == 0 && i < BLOCK_IDS; i++) {
-        uint32_t id = block * BLOCK_IDS + i;
+    uint64_t *taken = ids->taken + block * (BLOCK_IDS / 64);
 
-        ids->n_taken += !bitmap_test(ids->taken, id);
-        bitmap_set(ids->taken, id);
-    }
-    ids->sealed[block]++;
+    ids->n_taken += BLOCK_IDS - bitmap_count(taken, BLOCK_IDS);
+    memset(taken, 0xff, BLOCK_IDS / 8);
+    ids->sealed[block] += n;
 }
 
 void ids_forget_block(Ids *ids, uint32_t block)

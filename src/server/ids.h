@@ -44,14 +44,22 @@ static inline uint32_t ids_count(const Ids *ids, uint32_t id)
     return ids->known[id] + ids->sealed[id / BLOCK_IDS];
 }
 
-/** A client's view of the ID stops being unknown, or becomes it. */
-static inline void ids_learn(Ids *ids, uint32_t id)
+/** So many clients' view of the ID stops being unknown. */
+static inline void ids_learn_times(Ids *ids, uint32_t id, uint32_t n)
 {
+    if (n == 0)
+        return; /* its counter may be on a page that nobody has touched */
     if (ids_count(ids, id) == 0) {
         bitmap_set(ids->taken, id);
         ids->n_taken++;
     }
-    ids->known[id]++;
+    ids->known[id] += n;
+}
+
+/** A client's view of the ID stops being unknown, or becomes it. */
+static inline void ids_learn(Ids *ids, uint32_t id)
+{
+    ids_learn_times(ids, id, 1);
 }
 
 static inline void ids_forget(Ids *ids, uint32_t id)
@@ -67,8 +75,9 @@ static inline void ids_forget(Ids *ids, uint32_t id)
 void ids_seal(Ids *ids, uint32_t block);
 void ids_unseal(Ids *ids, uint32_t block);
 
-/** A client that has sealed a block comes to know it: the process before us has counted it. */
-void ids_learn_block(Ids *ids, uint32_t block);
+/** So many clients that have sealed a block come to know it: the process before us has counted
+ *  them. */
+void ids_learn_block(Ids *ids, uint32_t block, uint32_t n);
 
 /** A client that has sealed a block leaves. */
 void ids_forget_block(Ids *ids, uint32_t block);

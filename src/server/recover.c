@@ -70,15 +70,14 @@ static void rebuild_world(ServerCore *core)
 static int rebuild_ids(ServerCore *core)
 {
     const State *state = &core->state;
-    uint32_t n = core->ids.n, slot, id;
+    uint32_t n = core->ids.n, id;
     int r;
 
     ids_free(&core->ids);
     r = ids_new(&core->ids, n);
     if (r < 0)
         return r;
-    BITMAP_FOREACH(slot, state->connected, state->header->max_clients)
-        view_count(state, &core->ids, slot);
+    view_count(state, &core->ids);
     BITMAP_FOREACH(id, state->present, WIRE_N_IDS)
         ids_learn(&core->ids, id);
     return 0;

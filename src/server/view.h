@@ -89,8 +89,8 @@ void view_spend_own(State *state, Ids *ids, uint32_t slot, uint32_t id);
 /** told -> stale, if it is told: somebody else is about to hold the ID */
 void view_outdate(State *state, uint32_t slot, uint32_t id);
 
-/** Counts what the client knows, for a process that has not done so. */
-void view_count(const State *state, Ids *ids, uint32_t slot);
+/** Counts what all clients know, for a process that has not done so. */
+void view_count(const State *state, Ids *ids);
 
 /** Everything becomes unknown. */
 void view_clear(State *state, Ids *ids, uint32_t slot);
