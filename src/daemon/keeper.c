@@ -23,13 +23,24 @@
                       */
 #define MOST_WAIT   (NS_PER_S / 5)
 #define MOST_DEATHS 20 /* in a series */
+#define REAP_AFTER  SETTLED
+
+static int64_t timespec_ns(const struct timespec *time)
+{
+    return time->tv_sec * NS_PER_S + time->tv_nsec;
+}
+
+static struct timespec timespec_of(int64_t ns)
+{
+    return (struct timespec){ns / NS_PER_S, ns % NS_PER_S};
+}
 
 static int64_t now(void)
 {
     struct timespec time;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * NS_PER_S + time.tv_nsec;
+    return timespec_ns(&time);
 }
 
 /* The signals that the keeper waits for. */
@@ -76,7 +87,7 @@ static bool has_ended(pid_t worker, siginfo_t *end)
 }
 
 /* That can take the kernel longer than all else: it drops what it knows of the dead in /proc, which
- * is a name for each descriptor if somebody has listed them. So the next worker is started before.
+ * is a name for each descriptor if somebody has listed them. So the next worker serves before.
  * seccomp-keeper: wait4 */
 static void reap(pid_t *dead)
 {
@@ -85,20 +96,33 @@ static void reap(pid_t *dead)
     *dead = 0;
 }
 
-/* Passes signals on to the worker until it has ended, and notes one that asks for the end.
- * seccomp-keeper: rt_sigtimedwait kill waitid */
-static siginfo_t wait_for(pid_t worker, KeeperTask *next)
+/* How long to wait for a signal; NULL: until one comes. */
+static const struct timespec *patience(pid_t dead, struct timespec *time)
+{
+    const struct timespec *watchdog = watchdog_wait(time);
+
+    if (dead <= 0 || (watchdog && timespec_ns(watchdog) < REAP_AFTER))
+        return watchdog;
+    *time = timespec_of(REAP_AFTER);
+    return time;
+}
+
+/* Passes signals on to the worker until it has ended, and notes one that asks for the end. Reaps
+ * the one before it in the first pause. seccomp-keeper: rt_sigtimedwait kill waitid */
+static siginfo_t wait_for(pid_t worker, pid_t *dead, KeeperTask *next)
 {
     const sigset_t set = signals();
     struct timespec time;
     siginfo_t end;
 
     for (;;) {
-        int number = sigtimedwait(&set, NULL, watchdog_wait(&time));
+        int number = sigtimedwait(&set, NULL, patience(*dead, &time));
 
         end_if_hung(worker);
-        if (number < 0)
+        if (number < 0) {
+            reap(dead);
             continue;
+        }
         if (number == SIGTERM || number == SIGINT)
             *next = KEEPER_END;
         if (number != SIGCHLD)
@@ -121,7 +145,7 @@ static void pause_before(unsigned deaths, pid_t *dead)
     if (wait == 0)
         return;
     reap(dead);
-    time = (struct timespec){wait / NS_PER_S, wait % NS_PER_S};
+    time = timespec_of(wait);
     (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
@@ -144,7 +168,7 @@ static int hold(KeeperWork *work, void *context, unsigned n_killed)
     KeeperTask task;
     struct timespec time;
     int number;
-    pid_t last;
+    pid_t last, dead = 0;
 
     report_error("%d workers in a row were killed: no more are started. Peers that are connected "
                  "keep their memory and doorbells; nobody can join until this server is restarted",
@@ -155,7 +179,7 @@ static int hold(KeeperWork *work, void *context, unsigned n_killed)
     } while (number != SIGTERM && number != SIGINT);
     watchdog_begin();
     last = spawn(work, context, KEEPER_END, n_killed);
-    return last < 0 ? last : wait_for(last, &task).si_status;
+    return last < 0 ? last : wait_for(last, &dead, &task).si_status;
 }
 
 int keeper_run(KeeperWork *work, void *context)
@@ -174,13 +198,13 @@ int keeper_run(KeeperWork *work, void *context)
 
         watchdog_begin();
         worker = spawn(work, context, task, n_killed);
-        reap(&dead);
         if (worker >= 0)
-            end = wait_for(worker, &task);
+            end = wait_for(worker, &dead, &task);
         else if (is_first)
             return worker;
         if (end.si_code == CLD_EXITED && (is_first || end.si_status != KEEPER_TRY_AGAIN))
             return end.si_status;
+        reap(&dead); /* the one before, if this one has died so soon */
         dead = worker;
         is_first = false;
         deaths = now() - began > SETTLED ? 1 : deaths + 1;
