@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 typedef struct FdSet {
     uint64_t *set;
@@ -70,6 +71,14 @@ void recovery_free(Recovery *recovery)
     recovery->base = NULL;
 }
 
+/* No other kind of descriptor can be waited on like that. seccomp: epoll_wait epoll_pwait */
+static bool is_epoll_set(int fd)
+{
+    struct epoll_event event;
+
+    return epoll_wait(fd, &event, 1, 0) >= 0 || errno != EINVAL;
+}
+
 static void adopt_or_close(const Daemon *daemon, int fd)
 {
     for (DaemonRegion *region = daemon->regions; region; region = region->next)
@@ -93,10 +102,17 @@ int recovery_sort_out(const Recovery *recovery, const Daemon *daemon, ErrorText 
         free(fds.set);
         return cannot_list(error);
     }
-    BITMAP_FOREACH(fd, fds.set, fds.n)
+    BITMAP_FOREACH(fd, fds.set, fds.n) {
+        if (is_epoll_set((int)fd))
+            continue;
         adopt_or_close(daemon, (int)fd);
-    free(fds.set);
+        bitmap_clear(fds.set, fd);
+    }
     for (DaemonRegion *region = daemon->regions; region; region = region->next)
         (void)ivshmem_server_dispatch(&region->server);
+    /* A dead worker's, which has every client in it: newcomers need not wait for their end. */
+    BITMAP_FOREACH(fd, fds.set, fds.n)
+        fd_close((int)fd);
+    free(fds.set);
     return 0;
 }
