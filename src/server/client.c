@@ -3,6 +3,7 @@
 
 #include "server/core.h"
 #include "server/identity.h"
+#include "server/recover.h"
 #include "server/setup.h"
 #include "server/view.h"
 #include "util/cleanup.h"
@@ -242,6 +243,8 @@ void client_close(ServerCore *core, uint32_t slot, const char *why)
     const Client *client = &core->state.clients[slot];
     const IvshmemServerPeer *peer = peers_remove(&core->peers, &server->peer_list, slot);
 
+    if (bitmap_test(core->outbox.returning, slot))
+        (void)recover_client(core, slot); /* what it has not read is to be known */
     tell_end(core, client, why);
     disconnect_slot(core, slot);
     if (client->reserved) {

@@ -37,6 +37,7 @@ typedef struct ServerCore {
     Uids uids;
     bool ids_warned;     /* that they are running out */
     int64_t ids_told_at; /* when the log said last that they have run out */
+    bool recovers_later; /* the kernel lacked something that recover_turn() needs: TIMER_RETRY */
     int epoll_fd;
     int wake_fd;    /* readable while there is something to send: the next turn must not wait */
     bool awake;     /* it is readable */

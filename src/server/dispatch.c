@@ -3,6 +3,7 @@
 
 #include "server/client.h"
 #include "server/core.h"
+#include "server/recover.h"
 #include "server/setup.h"
 #include "util/sys.h"
 
@@ -32,8 +33,10 @@ static void handle_timers(ServerCore *core)
 {
     unsigned passed = timers_take(&core->timers);
 
-    if (passed & 1u << TIMER_RETRY)
+    if (passed & 1u << TIMER_RETRY) {
         outbox_retry(&core->outbox);
+        core->recovers_later = false;
+    }
     if (passed & 1u << TIMER_ACCEPT)
         listeners_resume(core);
     if (passed & 1u << TIMER_SETUP)
@@ -58,7 +61,8 @@ static void set_awake(ServerCore *core, bool awake)
 
 void dispatch_wake(ServerCore *core)
 {
-    set_awake(core, outbox_has_work(&core->outbox) || lobby_has_work(core));
+    set_awake(core,
+              outbox_has_work(&core->outbox) || lobby_has_work(core) || recover_has_work(core));
 }
 
 /* Serves the listeners that have connections waiting, each its part of the turn. */
@@ -110,6 +114,7 @@ int dispatch_turn(ServerCore *core)
     if (core->lobby.n_queues)
         lobby_turn(core);
     outbox_turn(core);
+    recover_turn(core);
     dispatch_wake(core);
     return 0;
 }

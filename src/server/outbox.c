@@ -16,18 +16,19 @@ int outbox_new(Outbox *outbox, uint32_t n_slots)
     size_t words = BITMAP_WORDS(n_slots);
 
     *outbox =
-        (Outbox){.n_slots = n_slots, .memory_fd = -1, .ready = calloc(3 * words, sizeof(uint64_t))};
+        (Outbox){.n_slots = n_slots, .memory_fd = -1, .ready = calloc(4 * words, sizeof(uint64_t))};
     if (!outbox->ready)
         return -ENOMEM;
     outbox->blocked = outbox->ready + words;
     outbox->later = outbox->blocked + words;
+    outbox->returning = outbox->later + words;
     return 0;
 }
 
 void outbox_free(Outbox *outbox)
 {
     free(outbox->ready);
-    outbox->ready = outbox->blocked = outbox->later = NULL;
+    outbox->ready = outbox->blocked = outbox->later = outbox->returning = NULL;
 }
 
 void outbox_add(Outbox *outbox, uint32_t slot)
@@ -40,12 +41,19 @@ void outbox_remove(Outbox *outbox, uint32_t slot)
     bitmap_clear(outbox->ready, slot);
     bitmap_clear(outbox->blocked, slot);
     bitmap_clear(outbox->later, slot);
+    bitmap_clear(outbox->returning, slot);
+}
+
+void outbox_return(Outbox *outbox, uint32_t slot)
+{
+    bitmap_set(outbox->returning, slot);
 }
 
 void outbox_wake_all(Outbox *outbox, const State *state)
 {
     for (size_t i = 0; i < BITMAP_WORDS(outbox->n_slots); i++)
-        outbox->ready[i] |= state->connected[i] & ~(outbox->blocked[i] | outbox->later[i]);
+        outbox->ready[i] |=
+            state->connected[i] & ~(outbox->blocked[i] | outbox->later[i] | outbox->returning[i]);
 }
 
 void outbox_retry(Outbox *outbox)

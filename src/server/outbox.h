@@ -7,7 +7,9 @@
  *
  * - ready: there may be news for it, and its socket may take them;
  * - blocked: its socket is full (or parked, flight.h): EPOLLOUT makes it ready again;
- * - later: the kernel lacked something else: TIMER_RETRY makes it ready again.
+ * - later: the kernel lacked something else: TIMER_RETRY makes it ready again;
+ * - returning: a process before this one has left it (recover.h): it is not polled yet, and how
+ * much of what it was sent is unread is not known. recover_turn() makes it ready.
  *
  * The ready clients are served in the order of their slots, round and round, a batch each; a turn
  * of the loop ends after OUTBOX_TURN messages, and the next goes on where it stopped.
@@ -24,7 +26,7 @@
 struct ServerCore;
 
 typedef struct Outbox {
-    uint64_t *ready, *blocked, *later; /* sets of slots */
+    uint64_t *ready, *blocked, *later, *returning; /* sets of slots */
     uint32_t n_slots;
     uint32_t next; /* slot at which the round goes on */
     int memory_fd; /* opened for one client, while the batch has it; -1 */
@@ -37,6 +39,9 @@ void outbox_free(Outbox *outbox);
 /** The client is new: it has everything to hear. */
 void outbox_add(Outbox *outbox, uint32_t slot);
 void outbox_remove(Outbox *outbox, uint32_t slot);
+
+/** The client is one that another process has left. */
+void outbox_return(Outbox *outbox, uint32_t slot);
 
 /** The world has changed: everybody whose socket may take something is ready. */
 void outbox_wake_all(Outbox *outbox, const State *state);

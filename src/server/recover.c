@@ -113,8 +113,6 @@ static int rebuild_client(ServerCore *core, uint32_t slot)
     int64_t now = deadline_now();
     int r = uids_add(&core->uids, client->uid);
 
-    if (r == 0)
-        r = core_watch(core, EPOLL_CTL_ADD, client->sock_fd, EPOLLIN, EVENT(EVENT_CLIENT, slot));
     if (r < 0)
         return r;
     if (client->accepted_at < 0 || client->accepted_at > now)
@@ -122,16 +120,55 @@ static int rebuild_client(ServerCore *core, uint32_t slot)
     client->scan = 0;
     client->seen = state->header->n_changes;
     client->unread = 0;
-    if (client->parked)
-        flight_unpark(&core->flight, client);
-    client->parked = false;
-    flight_sent(&core->flight, client, flight_messages(&core->flight, client));
     listener->n_clients++;
-    outbox_add(&core->outbox, slot);
+    outbox_return(&core->outbox, slot);
     (void)peers_append(&core->peers, &core->server->peer_list, state, slot, listener->name);
     if (!client->has_read_setup)
         setup_began(core, slot);
     return 0;
+}
+
+/* What nobody but the client itself waits for. */
+int recover_client(ServerCore *core, uint32_t slot)
+{
+    Client *client = &core->state.clients[slot];
+    int r = core_watch(core, EPOLL_CTL_ADD, client->sock_fd, EPOLLIN, EVENT(EVENT_CLIENT, slot));
+
+    if (r < 0)
+        return r;
+    if (client->parked)
+        flight_unpark(&core->flight, client);
+    client->parked = false;
+    flight_sent(&core->flight, client, flight_messages(&core->flight, client));
+    outbox_remove(&core->outbox, slot);
+    outbox_add(&core->outbox, slot);
+    return 0;
+}
+
+bool recover_has_work(const ServerCore *core)
+{
+    const Outbox *outbox = &core->outbox;
+
+    return !core->recovers_later &&
+           bitmap_next(outbox->returning, outbox->n_slots, 0) < outbox->n_slots;
+}
+
+void recover_turn(ServerCore *core)
+{
+    const Outbox *outbox = &core->outbox;
+    uint32_t slot, n = 0;
+
+    if (core->recovers_later)
+        return;
+    BITMAP_FOREACH(slot, outbox->returning, outbox->n_slots) {
+        if (n++ == RECOVER_TURN)
+            return;
+        if (recover_client(core, slot) < 0) {
+            core->recovers_later = true;
+            timers_set(&core->timers, TIMER_RETRY, deadline_now() + OUTBOX_RETRY_NS);
+            return;
+        }
+    }
 }
 
 static int compare_age(const void *a, const void *b, void *clients)

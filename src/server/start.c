@@ -3,6 +3,7 @@
 #include "ivshmem-server.h"
 #include "server/client.h"
 #include "server/core.h"
+#include "server/dispatch.h"
 #include "server/recover.h"
 #include "util/cleanup.h"
 #include "util/size.h"
@@ -267,6 +268,7 @@ int ivshmem_server_resume(IvshmemServer *server)
     }
     show(server, core);
     server->core_ = core;
+    dispatch_wake(core);
     return 0;
 }
 

@@ -74,6 +74,26 @@ def test_connections_that_wait_are_served_by_the_next(kept, connect):
     settle(waiting)
 
 
+def test_ends_while_there_is_no_worker(kept, connect):
+    """They are noticed, though the next worker does not look at all clients in its first turn."""
+    stays = [connect(kept).setup() for _ in range(2)]
+    goes = [connect(kept, keep=False).setup() for _ in range(150)]
+    ids = [peer.id for peer in goes]
+    for peer in stays:
+        for i in ids:
+            peer.until_told(i)
+    kept.pause()
+    os.kill(worker_of(kept), signal.SIGKILL)
+    for peer in goes:
+        peer.close()
+    os.kill(kept.process.pid, signal.SIGCONT)
+    for peer in stays:
+        for i in ids:
+            peer.until_gone(i)
+    settle([*stays, connect(kept).setup()])
+    ring_each_other(stays)
+
+
 def test_next_knows_of_a_thousand_that_have_gone(kept, connect):
     """Of 1,024 IDs that a client has seen go, the state says so in one bit. None of them comes back."""
     stays = connect(kept, keep=False).setup()
