@@ -31,6 +31,7 @@ static int add_memory(Daemon *daemon, const char *name)
                : 0;
 }
 
+/* seccomp-change: openat open */
 static bool is_absent(const char *name)
 {
     _cleanup_close_ int fd = shm_open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
