@@ -4,6 +4,11 @@
 #include "server/view.h"
 #include "server/world.h"
 
+#include <assert.h>
+
+#define COUNTED_MAX 16 /* changes that are looked at one by one: at most all that are listed */
+static_assert(COUNTED_MAX <= STATE_N_CHANGES, "what is looked at is listed");
+
 /* The first step on an ID of which nothing has been begun. False if there is no news of it. */
 static bool find_first(const State *state, uint32_t slot, uint32_t id, Step *step)
 {
@@ -114,6 +119,35 @@ bool plan_has_news(const State *state, uint32_t slot)
 
     return !plan_is_set_up(client) || client->telling != STATE_NO_ID ||
            client->scan != CLIENT_SCANNED || client->seen != state->header->n_changes;
+}
+
+/* Of those that the changes of which it has not heard name. They are few: an ID counts where it is
+ * named last. */
+static uint32_t count_changes(const State *state, uint32_t slot)
+{
+    uint64_t end = state->header->n_changes;
+    uint32_t n = 0;
+
+    for (uint64_t i = state->clients[slot].seen; i != end; i++) {
+        uint32_t id = state->changes[i % STATE_N_CHANGES];
+        bool again = false;
+
+        for (uint64_t later = i + 1; !again && later != end; later++)
+            again = state->changes[later % STATE_N_CHANGES] == id;
+        n += !again && view_due(state, slot, id) != VIEW_DUE_NOTHING;
+    }
+    return n;
+}
+
+uint32_t plan_count_due(const State *state, uint32_t slot)
+{
+    const Client *client = &state->clients[slot];
+    uint64_t behind = state->header->n_changes - client->seen;
+
+    if (!plan_is_set_up(client) || client->telling != STATE_NO_ID ||
+        client->scan != CLIENT_SCANNED || behind > COUNTED_MAX)
+        return view_count_due(state, slot);
+    return count_changes(state, slot);
 }
 
 static void take_back_step(State *state, Ids *ids, uint32_t slot, const Step *step)

@@ -5,8 +5,8 @@
 #include "server/client.h"
 #include "server/core.h"
 #include "server/dispatch.h"
+#include "server/plan.h"
 #include "server/recover.h"
-#include "server/view.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -68,7 +68,7 @@ unsigned ivshmem_server_pending(const IvshmemServer *server, const IvshmemServer
 {
     const ServerCore *core = server->core_;
 
-    return view_count_due(&core->state, peers_slot(&core->peers, peer));
+    return plan_count_due(&core->state, peers_slot(&core->peers, peer));
 }
 
 void ivshmem_server_disconnect(IvshmemServer *server, IvshmemServerPeer *peer)

@@ -249,6 +249,55 @@ static void test_high_ids(void **state)
     expect_nothing(fixture, a);
 }
 
+static void expect_due(const Fixture *fixture, uint32_t slot, uint32_t n)
+{
+    assert_int_equal(plan_count_due(&fixture->state, slot), n);
+    assert_int_equal(view_count_due(&fixture->state, slot), n);
+}
+
+/* What is due is the same number however it is counted, in each state that a client can be in. */
+static void test_count_due(void **state)
+{
+    Fixture *fixture = *state;
+    uint32_t a = join(fixture), b;
+
+    expect_due(fixture, a, 0);
+    expect_set_up_alone(fixture, a);
+    expect_due(fixture, a, 0);
+    b = join(fixture);
+    expect_due(fixture, a, 1);
+    expect_due(fixture, b, 1);
+    expect(fixture, a, STEP_VECTOR, 1, 0);
+    expect_due(fixture, a, 0);
+    leave(fixture, b);
+    expect_due(fixture, a, 1);
+    expect(fixture, a, STEP_DEPARTURE, 1, 1);
+    expect_nothing(fixture, a);
+    expect_due(fixture, a, 0);
+    for (unsigned i = 0; i < 40; i++) { /* those of whom it has not heard come and go */
+        b = join(fixture);
+        expect_due(fixture, a, 1);
+        leave(fixture, b);
+        expect_due(fixture, a, 0);
+    }
+    expect_nothing(fixture, a);
+    expect_due(fixture, a, 0);
+}
+
+/* The view of a client that has been told everything is not looked at. */
+static void test_count_due_is_cheap(void **state)
+{
+    Fixture *fixture = *state;
+    uint32_t a = join(fixture);
+
+    expect_set_up_alone(fixture, a);
+    expect_nothing(fixture, a);
+    bitmap_set(fixture->state.present, 5); /* which no change has told of */
+    assert_int_equal(view_count_due(&fixture->state, a), 1);
+    assert_int_equal(plan_count_due(&fixture->state, a), 0);
+    bitmap_clear(fixture->state.present, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +308,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_take_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_recycled_id, setup, teardown),
         cmocka_unit_test_setup_teardown(test_high_ids, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_count_due, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_count_due_is_cheap, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
