@@ -112,6 +112,7 @@ static void connect_slot(ServerCore *core, Listener *listener, uint32_t slot, in
     client->in_use = true;
     bitmap_set(state->connected, slot);
     outbox_add(&core->outbox, slot);
+    flight_join(&core->flight, client);
     listener->n_clients++;
     listener->n_joins++;
     core->state.header->stats.n_joins++;

@@ -51,13 +51,13 @@ void linger_add(ServerCore *core, int sock, uid_t uid, uint32_t unread)
 {
     Linger *linger = &core->linger;
 
-    if (unread == 0 || !core->flight.limited || !drain(sock) || !make_room(linger) ||
+    if (unread == 0 || !core->flight.budget->limited || !drain(sock) || !make_room(linger) ||
         uids_add(&core->uids, uid) < 0) {
         fd_close(sock);
         return;
     }
     linger->entries[linger->n++] = (Lingering){sock, uid, unread};
-    core->flight.unread += unread;
+    flight_count(&core->flight, unread);
     timers_set(&core->timers, TIMER_LINGER, deadline_now() + CHECK_AFTER);
 }
 
@@ -72,7 +72,7 @@ void linger_check(ServerCore *core)
 
         if (left > entry.unread)
             left = entry.unread;
-        core->flight.unread -= entry.unread - left;
+        flight_count(&core->flight, (int64_t)left - entry.unread);
         entry.unread = left;
         if (left > 0) {
             linger->entries[n++] = entry;

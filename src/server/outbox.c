@@ -146,9 +146,11 @@ static int encode(const ServerCore *core, uint32_t slot, const Step *step, uint8
     return -1;
 }
 
-/* Plans a batch with at most `window` descriptors in it. True if that is all the news there is. */
-static bool fill_batch(ServerCore *core, uint32_t slot, uint32_t window)
+/* Plans a batch with at most `window` descriptors in it, or more if it may be wider. True if that
+ * is all the news there is. */
+static bool fill_batch(ServerCore *core, uint32_t slot, uint32_t window, bool wider)
 {
+    Client *client = &core->state.clients[slot];
     StateBatch *batch = core->state.batch;
     FdpassBatch *messages = &batch->messages;
     uint32_t n_fds = 0;
@@ -159,11 +161,15 @@ static bool fill_batch(ServerCore *core, uint32_t slot, uint32_t window)
     batch->mark = plan_mark(&core->state, slot);
     state_barrier();
     batch->phase = BATCH_PLANNING;
-    while (batch->n < FDPASS_BATCH_MAX && n_fds < window) {
+    while (batch->n < FDPASS_BATCH_MAX) {
         Step *step = &batch->steps[batch->n];
         uint8_t bytes[WIRE_MESSAGE_SIZE];
         int fd;
 
+        if (n_fds == window && wider && plan_has_news(&core->state, slot))
+            window = flight_widen(&core->flight, client, window);
+        if (n_fds == window)
+            break;
         if (!plan_find(&core->state, slot, step))
             return true;
         state_barrier();
@@ -219,7 +225,7 @@ static int handle_failure(ServerCore *core, uint32_t slot, int error)
         block(core, slot);
         return 0;
     case -ETOOMANYREFS:
-        core->flight.asked = core->flight.limited = true;
+        core->flight.budget->asked = core->flight.budget->limited = true;
         put_off(core, slot);
         return 0;
     case -EMFILE:
@@ -272,13 +278,13 @@ int outbox_send(ServerCore *core, uint32_t slot)
     StateBatch *batch = core->state.batch;
     Client *client = &core->state.clients[slot];
     bool first = client->hello_sent < CLIENT_HELLOS; /* never waits for others */
-    uint32_t window = first ? 1 : flight_window(&core->flight, &core->state, client);
+    uint32_t window = first ? 1 : flight_window(&core->flight, client);
     bool all;
     int sent;
 
     if (first && (sent = open_memory(core, client)) < 0)
         return handle_failure(core, slot, sent);
-    all = fill_batch(core, slot, window);
+    all = fill_batch(core, slot, window, !first);
     if (batch->n == 0) {
         batch->phase = BATCH_IDLE;
         if (window == 0 && plan_has_news(&core->state, slot))

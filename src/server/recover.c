@@ -119,7 +119,7 @@ static int rebuild_client(ServerCore *core, uint32_t slot)
         client->accepted_at = now; /* by another clock than ours */
     client->scan = 0;
     client->seen = state->header->n_changes;
-    client->unread = 0;
+    flight_join(&core->flight, client);
     listener->n_clients++;
     outbox_return(&core->outbox, slot);
     (void)peers_append(&core->peers, &core->server->peer_list, state, slot, listener->name);

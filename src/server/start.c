@@ -19,6 +19,7 @@ static void core_free(ServerCore *core)
         return;
     lobby_free(&core->lobby);
     linger_free(&core->linger);
+    flight_leave(&core->flight);
     region_close(&core->region); /* while the path is ours: see lock_first() */
     listen_socket_close(&core->first);
     timers_free(&core->timers);
@@ -48,7 +49,7 @@ static int open_loop(ServerCore *core)
     core->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (core->epoll_fd < 0 || core->wake_fd < 0 || core->reserve_fd < 0)
         return -errno;
-    if ((r = timers_new(&core->timers)) < 0 || (r = flight_init(&core->flight)) < 0)
+    if ((r = timers_new(&core->timers)) < 0 || (r = flight_init(&core->flight, &core->state)) < 0)
         return r;
     r = core_watch(core, EPOLL_CTL_ADD, core->timers.fd, EPOLLIN, EVENT(EVENT_TIMER, 0));
     if (r < 0)

@@ -392,10 +392,10 @@ void model_start(Model *model, const ModelDriver *driver, const ModelSetting *se
               ivshmem_server_start(&model->server) == 0,
           "%s", ivshmem_server_error(&model->server));
     add_listeners(model);
-    model->server.core_->flight.asked = true;
-    model->server.core_->flight.limited = setting->allowance > 0;
+    model->server.core_->flight.budget->asked = true;
+    model->server.core_->flight.budget->limited = setting->allowance > 0;
     if (setting->allowance)
-        model->server.core_->flight.allowance = setting->allowance;
+        model->server.core_->flight.budget->allowance = setting->allowance;
 }
 
 static void remove_lock(const char *path)
