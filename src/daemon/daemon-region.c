@@ -7,6 +7,7 @@
 #include "daemon/memory.h"
 #include "daemon/report.h"
 #include "daemon/unfinished.h"
+#include "server/core.h"
 #include "util/cleanup.h"
 
 #include <string.h>
@@ -323,6 +324,7 @@ static int watch(DaemonRegion *region, ErrorText *error)
 {
     int r;
 
+    flight_share(&region->server.core_->flight, &region->daemon->flight);
     region->handler = (LoopHandler){
         .fd = ivshmem_server_get_fd(&region->server),
         .ready = dispatch,

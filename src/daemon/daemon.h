@@ -11,6 +11,7 @@
 #include "daemon/loop.h"
 #include "daemon/passed.h"
 #include "daemon/pidfile.h"
+#include "server/flight-budget.h"
 
 #define DAEMON_MAX_REGIONS 1024
 
@@ -18,11 +19,12 @@ typedef struct Daemon {
     Loop loop;
     DaemonRegion *regions; /* in the order in which they were made */
     unsigned n_regions;
-    bool shows_names; /* log lines say which region they are of */
-    bool keeps_state; /* regions keep what they must remember where a next process finds it */
-    int manifest_fd;  /* where the rest of that is written (memory.h); -1: nowhere */
-    bool can_change;  /* regions and listeners can be made while it runs */
-    bool is_confined; /* rights have been given up */
+    FlightBudget flight; /* one for all regions: the kernel counts per user */
+    bool shows_names;    /* log lines say which region they are of */
+    bool keeps_state;    /* regions keep what they must remember where a next process finds it */
+    int manifest_fd;     /* where the rest of that is written (memory.h); -1: nowhere */
+    bool can_change;     /* regions and listeners can be made while it runs */
+    bool is_confined;    /* rights have been given up */
     ConfigContext context;
     const Passed *passed;    /* sockets that are not ours to make */
     const char *config_path; /* NULL: there is no configuration */

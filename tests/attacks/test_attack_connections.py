@@ -4,6 +4,7 @@
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import struct
 import termios
@@ -11,6 +12,8 @@ import time
 
 import pytest
 from actor import Actor
+from configured import Configured
+from disturbances import new_worker
 from peer import Peer
 from puppet import Puppet
 from serve import eventually
@@ -142,6 +145,27 @@ def test_five_hundred_that_never_read_one_by_one(scene, uid, n_vectors):
     for _ in range(3):
         scene.newcomer()
         scene.pair.check()
+
+
+def test_silent_clients_of_all_regions_leave_room(place, stack, uid):
+    """The kernel counts per user, whichever region they are of; the next worker knows it, too."""
+    os.chown(place.folder, uid, uid)
+    configured = Configured(place, stack)
+    regions = "abcd"
+    for name in regions:
+        configured.write(name, f"[region]\nsize=64K\nvectors=16\n[listener l]\nsocket={{folder}}/{name}")
+    server = configured.start(user=uid, nofile=4096)
+    for name in regions:
+        silent = [stack.enter_context(Peer(place.folder / name, 16, keep=False)) for _ in range(32)]
+        for peer in silent:
+            eventually(lambda peer=peer: has_memory(peer))
+    for _ in range(2):
+        for name in regions * 2:
+            with Peer(place.folder / name, 16, keep=False) as newcomer:
+                newcomer.setup()
+        worker = new_worker(server.process.pid, None)
+        os.kill(worker, signal.SIGKILL)
+        new_worker(server.process.pid, worker)
 
 
 def stopped_for(scene, seconds):
