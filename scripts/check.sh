@@ -27,18 +27,18 @@ stages=(
     "vm            vm            build          600 -     pytest build vm"
     "libvirt       libvirt       build          300 -     pytest build libvirt"
     "bench         bench         build          320 -     pytest build bench"
-    "package       package-build -              900 aside compile package"
+    "package       package-build -             1800 aside compile package"
     "package       package       package-build  300 -     pytest build-package package"
-    "asan          asan-build    -              900 aside compile asan"
+    "asan          asan-build    -             1800 aside compile asan"
     "asan          asan-unit     asan-build     600 -     unit build-asan"
     "asan          asan-protocol asan-build     600 -     pytest build-asan protocol"
     "asan          asan-daemon   asan-build     600 -     pytest build-asan daemon"
     "asan          asan-control  asan-build     600 -     pytest build-asan control"
     "asan-exporter asan-exporter asan-build     600 -     pytest build-asan exporter"
     "asan-attacks  asan-attacks  asan-build     600 -     pytest build-asan attacks"
-    "analyze       analyze       build          900 aside analyze build"
-    "clang         clang         -              900 aside compile clang"
-    "fuzz          fuzz-build    -              900 aside compile fuzz"
+    "analyze       analyze       build         1800 aside analyze build"
+    "clang         clang         -             1800 aside compile clang"
+    "fuzz          fuzz-build    -             1800 aside compile fuzz"
     "fuzz          fuzz          fuzz-build     600 -     fuzz"
     "bare          bare          -             2700 -     pytest build bare"
 )
@@ -86,13 +86,13 @@ do_stage()
     printf '%s\n' "$status" >"$dir/status"
 }
 
-# Does the stages that run aside, one after the other. Nobody waits for the processors behind them.
+# Does the stages that run aside, one after the other. They are the last whom the processors serve.
 do_aside()
 {
     local row stage bound work
 
     trap stop TERM
-    chrt --idle --pid 0 "$BASHPID"
+    renice -n 19 "$BASHPID" >/dev/null
     for row in "${aside[@]}"; do
         read -r _ stage _ bound _ work <<<"$row"
         # shellcheck disable=SC2086 # words, by intent

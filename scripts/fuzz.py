@@ -126,7 +126,8 @@ def main():
         began = time.monotonic()
         log = logs / f"{program.name}.log"
         why = fuzz(program, build, log, options)
-        print(f"{program.name}: {'failed' if why else f'found nothing in {count_runs(log)} runs'}", flush=True)
+        how = "failed" if why else f"found nothing in {count_runs(log)} runs"
+        print(f"{program.name}: {how}\n", end="", flush=True)  # in one piece: others print, too
         case = ElementTree.SubElement(
             suite, "testcase", classname="fuzz", name=program.name, time=f"{time.monotonic() - began:.1f}"
         )
