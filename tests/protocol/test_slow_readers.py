@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Clients that do not read: what they find when they do, and what they cost."""
 
-import pytest
 from peer import read_all, settle
 from puppet import Puppet
-from serve import is_sanitized
+from serve import eventually, is_sanitized
 
 SOCKET_HOLDS = 700  # messages at most, with the default buffer; 278 on x86-64
 
@@ -84,6 +83,13 @@ def test_many_slow_readers_do_not_delay_others(serve, connect):
     settle([*slow, *quick])
 
 
+def report_of_all_told(puppet, present):
+    """None while there is something that it has not been told."""
+    report = puppet.report()
+    told = report["peers"] == [peer.id for peer in present] and report["settled"]
+    return report if told else None
+
+
 def test_stopped_process_delays_nobody_and_sees_who_is_there_when_it_goes_on(
         serve, connect, stack):
     server = serve()
@@ -95,12 +101,7 @@ def test_stopped_process_delays_nobody_and_sees_who_is_there_when_it_goes_on(
     read_all(stays, lambda: all(len(peer.peers) == 3 for peer in stays))
     assert all(settled <= peer.peers.keys() for peer in stays)
     puppet.go_on()
-    for _ in range(1000):
-        report = puppet.report()
-        if report["peers"] == [peer.id for peer in stays] and report["settled"]:
-            break
-    else:
-        pytest.fail(f"it knows {report}")
+    report = eventually(lambda: report_of_all_told(puppet, stays), what="that it knows those who stay")
     assert report["n_messages"] < SOCKET_HOLDS
 
 

@@ -179,7 +179,7 @@ def test_guests_do_not_notice_crashes_and_take_overs(start):
 def disturb_pings(vms, ids, disturb, n_times):
     """Disturbs the server so often while the two are in the middle of pings."""
     rounds, n_during = 500, 0
-    for _ in range(3 * n_times):
+    for _ in range(3 * n_times + 3):
         vms[1].send(f"pong {ids[0]} 0 {rounds} {WAIT_MS}")
         vms[0].send(f"ping {ids[1]} 0 {rounds} {WAIT_MS}")
         disturb()
