@@ -104,13 +104,15 @@ static void clear_listener(json_t *text)
 
 void unfinished_clear(Daemon *daemon)
 {
-    json_t *listener;
+    json_t *listeners = json_object_get(daemon->unfinished, "listeners"), *listener;
     size_t i;
 
     if (!daemon->unfinished)
         return;
-    json_array_foreach(json_object_get(daemon->unfinished, "listeners"), i, listener)
+    json_array_foreach(listeners, i, listener)
+    {
         clear_listener(listener);
+    }
     unfinished_end(daemon);
     (void)daemon_remember(daemon);
 }

@@ -236,7 +236,7 @@ uint32_t flight_widen(Flight *flight, Client *client, uint32_t window)
     /* Whoever has never read anything has three messages at least. */
     reads = client->unread == 0 || refresh(flight, client) <= 1;
     share = fair_share(budget);
-    if (reads && budget->unread < budget->allowance / 8 * 5)
+    if (reads && budget->unread < budget->allowance / 8 * UINT64_C(5))
         share = FDPASS_BATCH_MAX;
     wider = window_in(client, share);
     return wider > window ? wider : window;

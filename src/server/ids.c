@@ -61,7 +61,7 @@ void ids_unseal(Ids *ids, uint32_t block)
 
 void ids_learn_block(Ids *ids, uint32_t block, uint32_t n)
 {
-    uint64_t *taken = ids->taken + block * (BLOCK_IDS / 64);
+    uint64_t *taken = ids->taken + (size_t)block * (BLOCK_IDS / 64);
 
     ids->n_taken += BLOCK_IDS - bitmap_count(taken, BLOCK_IDS);
     memset(taken, 0xff, BLOCK_IDS / 8);
