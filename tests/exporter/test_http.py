@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from exporter import TIMEOUT, exporter_program, run
+from exporter import TIMEOUT, Exporter, exporter_program, run
 from serve import eventually
 
 MOST = 64  # connections that are accepted at once
@@ -142,17 +142,50 @@ def test_silent_crowd_keeps_nobody_out(web, export):
     exporter.settle(n_fds)
 
 
+def connect_slow(exporter):
+    """A client that the kernel takes no more than some 15 KB for."""
+    client = socket.socket()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 88)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    client.settimeout(TIMEOUT)
+    client.connect(("127.0.0.1", exporter.port))
+    return client
+
+
 def test_crowd_that_does_not_read_keeps_nobody_out(web, export):
     exporter = export(web.control)
     n_fds = exporter.n_fds()
     with contextlib.ExitStack() as stack:
         for _ in range(4 * MOST):
-            client = stack.enter_context(exporter.connect())
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            client = stack.enter_context(connect_slow(exporter))
             with contextlib.suppress(ConnectionError):
                 client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
         assert exporter.value("ivshmem_up") == 1
         assert exporter.n_fds() <= n_fds + MOST + 1
+    exporter.settle(n_fds)
+
+
+@pytest.mark.parametrize("connect", [Exporter.connect, connect_slow], ids=["leaves", "stays"])
+def test_crowd_that_is_answered_at_once(web, export, connect):
+    """As many as it takes wait, with others behind them, and are answered in one turn: whether they
+    go then or do not read, the next ones are taken."""
+    control = web.connect()
+    for i in range(14):  # the answer is more than the kernel takes for a slow one
+        control.ask("region-add", region=f"more-{i:050}", size=4096)
+    exporter = export(web.control)
+    n_fds = exporter.n_fds()
+    web.server.pause()
+    with contextlib.ExitStack() as stack:
+        n_behind = 8
+        while n_behind:  # some are cut while others wait
+            n_behind -= exporter.n_fds() >= n_fds + MOST
+            with contextlib.suppress(ConnectionError):
+                stack.enter_context(connect(exporter)).sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        web.server.resume()
+        with exporter.connect() as client:
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.settimeout(SILENCE / 2)  # else it could have been those that it cuts for their silence
+            assert b"ivshmem_up 1\n" in read_to_end(client)
     exporter.settle(n_fds)
 
 

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 #define MAX_CONNECTIONS 64U /* above that, they wait to be accepted */
-#define MANY            48U /* from there on the oldest is cut for a newcomer: one turn accepts ten */
+#define MANY            48U /* above that, the oldest is cut for a newcomer: one turn accepts ten */
 #define IDLE_S          10U
 #define MEMORY          8192U /* bytes of a request's head, and of an answer's */
 #define LIFE_MS         30000 /* of a connection, beside what it waits for the server */
@@ -44,32 +44,38 @@ static const Page page_table[N_HTTP_PAGES] = {
 };
 
 /* The connection hears nothing more and is closed in one of the next turns. */
-static void cut(HttpConnection *connection)
+static void cut(Http *http, HttpConnection *connection)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 
     connection->is_cut = true;
+    http->n_cut++;
     if (info)
         (void)shutdown(info->connect_fd, SHUT_RDWR);
 }
 
-/* Whoever waits for the metrics is left: that ends by itself. */
-static void cut_one(const Http *http)
+/* Whoever waits for the metrics is left: that ends by itself. False if there was nobody else. */
+static bool cut_one(Http *http)
 {
     HttpConnection *found = NULL;
 
     for (HttpConnection *one = http->oldest; one && one != http->newest; one = one->next) {
         if (one->is_cut || one->is_waiting || (found && one->has_asked))
             continue;
-        if (!one->has_asked) {
-            cut(one);
-            return;
-        }
         found = one;
+        if (!one->has_asked)
+            break;
     }
     if (found)
-        cut(found);
+        cut(http, found);
+    return found;
+}
+
+static void make_room(Http *http)
+{
+    while (http->n_connections - http->n_cut > MANY && cut_one(http))
+        ;
 }
 
 static void append(Http *http, HttpConnection *connection)
@@ -86,6 +92,8 @@ static void take_out(Http *http, HttpConnection *connection)
     *(connection->next ? &connection->next->previous : &http->newest) = connection->previous;
     http->n_connections--;
     http->n_waiting -= connection->is_waiting;
+    http->n_cut -= connection->is_cut;
+    http->has_closed = true;
 }
 
 /* A connection has come or ends. */
@@ -108,8 +116,7 @@ static void note(void *opaque, struct MHD_Connection *mhd, void **context,
     connection->mhd = mhd;
     connection->end = deadline_after(http->life_ms);
     append(http, connection);
-    if (http->n_connections > MANY)
-        cut_one(http);
+    make_room(http);
 }
 
 static enum MHD_Result send_page(const Http *http, HttpConnection *connection, HttpPage page)
@@ -222,9 +229,18 @@ int http_timeout(const Http *http)
     int own = next ? deadline_left(next->end) : -1;
     MHD_UNSIGNED_LONG_LONG timeout;
 
+    if (http->has_closed)
+        return 0;
     if (MHD_get_timeout(http->daemon, &timeout) != MHD_YES)
         return own;
     return own < 0 || timeout < (unsigned)own ? (int)timeout : own;
+}
+
+/* libmicrohttpd accepts again in the turn after the one that made room, and does not ask for it. */
+static void turn(Http *http)
+{
+    http->has_closed = false;
+    (void)MHD_run(http->daemon);
 }
 
 void http_run(Http *http)
@@ -232,8 +248,8 @@ void http_run(Http *http)
     HttpConnection *next;
 
     while ((next = find_next_end(http)) && deadline_left(next->end) == 0)
-        cut(next);
-    (void)MHD_run(http->daemon);
+        cut(http, next);
+    turn(http);
 }
 
 void http_answer(Http *http, char *text, size_t size)
@@ -247,7 +263,8 @@ void http_answer(Http *http, char *text, size_t size)
         one->is_waiting = false;
     }
     http->n_waiting = 0;
-    (void)MHD_run(http->daemon);
+    turn(http);
+    make_room(http); /* of those who did not read what they were just sent */
 }
 
 void http_close(Http *http)

@@ -32,8 +32,9 @@ typedef struct Http {
     struct MHD_Response *metrics; /* the latest */
     struct MHD_Response *pages[N_HTTP_PAGES];
     HttpConnection *oldest, *newest;
-    unsigned n_connections, n_waiting;
-    int life_ms; /* of a connection */
+    unsigned n_connections, n_waiting, n_cut;
+    bool has_closed; /* a connection, in the last turn */
+    int life_ms;     /* of a connection */
 } Http;
 
 /**
