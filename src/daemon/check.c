@@ -8,13 +8,12 @@
 #include "daemon/share.h"
 #include "region/region.h"
 #include "server/listen-socket.h"
+#include "util/capability.h"
 #include "util/cleanup.h"
+#include "util/group.h"
 
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #define LISTENS 0x10000 /* __SO_ACCEPTCON, among the flags in /proc/net/unix */
 
@@ -69,25 +68,6 @@ static bool is_live(const Check *check, const char *path)
     return false;
 }
 
-static bool has_chown(void)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3];
-
-    return syscall(SYS_capget, &header, has) == 0 && has[0].effective & 1U << CAP_CHOWN;
-}
-
-static bool is_group_of_ours(gid_t gid)
-{
-    gid_t groups[1024];
-    int n = getgroups(1024, groups);
-
-    for (int i = 0; i < n; i++)
-        if (groups[i] == gid)
-            return true;
-    return gid == getegid();
-}
-
 static void check_owner(Check *check, const IvshmemServerListenerConfig *config, const char *place)
 {
     if (check->may_give)
@@ -95,7 +75,7 @@ static void check_owner(Check *check, const IvshmemServerListenerConfig *config,
     if (config->socket_uid != (uid_t)-1 && config->socket_uid != geteuid())
         lacks(check, place, "the socket cannot be given to user %u by user %u",
               (unsigned)config->socket_uid, (unsigned)geteuid());
-    if (config->socket_gid != (gid_t)-1 && !is_group_of_ours(config->socket_gid))
+    if (config->socket_gid != (gid_t)-1 && !group_is_ours(config->socket_gid))
         lacks(check, place, "the socket cannot be given to group %u by user %u, who is not in it",
               (unsigned)config->socket_gid, (unsigned)geteuid());
 }
@@ -280,7 +260,8 @@ void check_machine(Config *config, const ConfigContext *context, const Options *
                    const Passed *passed)
 {
     _cleanup_free_ char *sockets = read_sockets();
-    Check check = {config, context, passed, sockets, .may_give = has_chown()};
+    Check check = {config, context, passed, sockets,
+                   .may_give = capability_is_effective(CAP_CHOWN)};
 
     check.is_served = is_live(&check, context->control_path);
     if (config->problems.n == config->problems.n_here)

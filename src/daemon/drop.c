@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/drop.h"
 
+#include "util/capability.h"
 #include "util/cleanup.h"
+#include "util/group.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,27 +15,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static bool may_set_groups(void)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3] = {0};
-
-    return syscall(SYS_capget, &header, has) == 0 && has[0].effective & 1U << CAP_SETGID;
-}
-
-static bool is_among(gid_t group, const gid_t *groups, size_t n_groups)
-{
-    for (size_t i = 0; i < n_groups; i++)
-        if (groups[i] == group)
-            return true;
-    return group == getegid();
-}
-
 /* Joins the groups that we are not in. Without the privilege nothing is lost: in the open stage,
  * too, we can give files to our own groups only. */
 static int join_groups(const gid_t *groups, size_t n_groups, ErrorText *error)
 {
-    int n_own = n_groups && may_set_groups() ? getgroups(0, NULL) : -1;
+    int n_own = n_groups && capability_is_effective(CAP_SETGID) ? getgroups(0, NULL) : -1;
     _cleanup_free_ gid_t *all = NULL;
     size_t n;
 
@@ -45,7 +30,7 @@ static int join_groups(const gid_t *groups, size_t n_groups, ErrorText *error)
         return error_set(error, -errno, "cannot tell which groups we are in: %s", strerror(errno));
     n = (size_t)n_own;
     for (size_t i = 0; i < n_groups; i++)
-        if (!is_among(groups[i], all, n))
+        if (!group_is_ours(groups[i]))
             all[n++] = groups[i];
     return n == (size_t)n_own || setgroups(n, all) == 0
                ? 0

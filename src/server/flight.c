@@ -1,29 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/flight.h"
 
+#include "util/capability.h"
 #include "util/cleanup.h"
 #include "util/fdpass.h"
 
-#include <linux/capability.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 
 #define MIN_WINDOW 2  /* parking needs two unread messages to hold */
 #define LOOK_PRICE 32 /* descriptors sent or found to be read, for each look at another client */
 
 /* Whether this process is exempt from the limit. A capability within a user namespace does not
  * count for the kernel, which we do not look for: the first ETOOMANYREFS then tells. */
-static bool is_exempt(void) /* seccomp: capget */
+static bool is_exempt(void)
 {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-
-    if (syscall(SYS_capget, &header, data) < 0)
-        return false;
-    return data[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective & CAP_TO_MASK(CAP_SYS_RESOURCE) ||
-           data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
+    return capability_is_effective(CAP_SYS_RESOURCE) || capability_is_effective(CAP_SYS_ADMIN);
 }
 
 /* seccomp: ioctl(1=SIOCOUTQ) */
