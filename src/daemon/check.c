@@ -10,6 +10,7 @@
 #include "server/listen-socket.h"
 #include "util/capability.h"
 #include "util/cleanup.h"
+#include "util/folder.h"
 #include "util/group.h"
 
 #include <fcntl.h>
@@ -184,7 +185,7 @@ static void check_run_folder(Check *check)
 
     if (access(folder, F_OK) == 0 || errno != ENOENT)
         return;
-    if (faccessat(AT_FDCWD, launch_folder_of(folder, parent), W_OK | X_OK, AT_EACCESS) < 0)
+    if (faccessat(AT_FDCWD, folder_of(folder, parent), W_OK | X_OK, AT_EACCESS) < 0)
         lacks(check, check->context->control_path, "cannot make the folder %s: %s", folder,
               strerror(errno));
 }
@@ -219,7 +220,7 @@ static bool resolve(Resolved *out, const RegionSettings *region, const ListenerS
     char folder[PATH_MAX], whole[PATH_MAX];
     int n;
 
-    if (!*listener->path || !realpath(launch_folder_of(listener->path, folder), whole))
+    if (!*listener->path || !realpath(folder_of(listener->path, folder), whole))
         return false;
     n = snprintf(out->path, sizeof(out->path), "%s%s", strcmp(whole, "/") == 0 ? "" : whole,
                  strrchr(listener->path, '/'));

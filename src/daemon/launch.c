@@ -2,6 +2,7 @@
 #include "daemon/launch.h"
 
 #include "daemon/libvirt.h"
+#include "util/folder.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,25 +13,11 @@ bool launch_can_change(const Options *options)
     return options->control || options->config;
 }
 
-const char *launch_folder_of(const char *path, char folder[static PATH_MAX])
-{
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) : 0;
-
-    if (!slash)
-        return ".";
-    if (length == 0 || length >= PATH_MAX)
-        return "/";
-    memcpy(folder, path, length);
-    folder[length] = '\0';
-    return folder;
-}
-
 ConfigContext launch_context(const Options *options, char folder[static PATH_MAX])
 {
     const char *control = options->control ? options->control : OPTIONS_DEFAULT_CONTROL;
 
-    return (ConfigContext){launch_folder_of(control, folder), control, options->run_uid};
+    return (ConfigContext){folder_of(control, folder), control, options->run_uid};
 }
 
 /* The command line's listener. False if its path does not fit. */
@@ -143,7 +130,7 @@ static void add_region(LaunchPaths *all, const RegionSettings *settings, bool ca
     for (unsigned i = 0; i < settings->n_listeners; i++) {
         const ListenerSettings *listener = &settings->listeners[i];
 
-        add_socket_folder(all, launch_folder_of(listener->path, folder), can_change);
+        add_socket_folder(all, folder_of(listener->path, folder), can_change);
         if (*listener->libvirt_name)
             add_socket_folder(all, LIBVIRT_FOLDER, can_change);
         if (can_change)
@@ -166,9 +153,9 @@ LaunchPaths *launch_paths(const Config *config, const Options *options)
         (SandboxPath){.read = true, .write = true, .remove = true, .make = can_change});
     add(all, "/dev/null", (SandboxPath){.read = true});
     add(all, "/proc", (SandboxPath){.read = true, .list = can_change || !options->no_keeper});
-    add(all, launch_folder_of(options->pidfile, folder), (SandboxPath){.remove = true});
+    add(all, folder_of(options->pidfile, folder), (SandboxPath){.remove = true});
     if (options->control) {
-        add_socket_folder(all, launch_folder_of(options->control, folder), can_change);
+        add_socket_folder(all, folder_of(options->control, folder), can_change);
         add_group(all, options->control_gid);
     }
     if (can_change) {

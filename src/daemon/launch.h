@@ -19,9 +19,6 @@ ConfigContext launch_context(const Options *options, char folder[static PATH_MAX
 /** Whether regions and listeners can be made and removed while it runs. */
 bool launch_can_change(const Options *options);
 
-/** The folder of a path, in a buffer of the caller's. */
-const char *launch_folder_of(const char *path, char folder[static PATH_MAX]);
-
 #define LAUNCH_MAX_PATHS  64
 #define LAUNCH_MAX_GROUPS 64
 

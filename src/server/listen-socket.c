@@ -3,6 +3,7 @@
 
 #include "util/address.h"
 #include "util/cleanup.h"
+#include "util/folder.h"
 #include "util/trust.h"
 
 #include <fcntl.h>
@@ -218,15 +219,9 @@ static int make_address(const ListenSpec *spec, struct sockaddr_un *out, ErrorTe
 
 static int check_folder(const ListenSpec *spec, const char *lock, ErrorText *error)
 {
-    char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
-    _cleanup_close_ int fd = -1;
-    char *slash;
+    char folder[PATH_MAX];
+    _cleanup_close_ int fd = open(folder_of(spec->path, folder), O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    (void)snprintf(folder, sizeof(folder), "%s", spec->path);
-    slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = '\0';
-    fd = open(slash ? folder : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 || faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0
                ? fail_to_lock(spec, lock, error)
                : 0;
