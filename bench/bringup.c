@@ -186,7 +186,7 @@ __attribute__((noreturn)) static void run_floor(const Plan *plan, const int *soc
     size_t n_eventfds = (size_t)plan->n_clients * plan->n_vectors;
     int *eventfds = new_fds(n_eventfds);
     int memory = memfd_create("bench", MFD_CLOEXEC);
-    char byte = 0;
+    char byte;
 
     for (size_t i = 0; i < n_eventfds; i++) {
         eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -194,8 +194,9 @@ __attribute__((noreturn)) static void run_floor(const Plan *plan, const int *soc
             die("eventfd");
     }
     sender_init(&sender);
-    if (memory < 0 || write(control, &byte, 1) != 1)
-        die("the floor cannot start");
+    if (memory < 0)
+        die("the floor has no memory");
+    say_ready(control);
     if (plan->burst && read(control, &byte, 1) == 1)
         send_burst(&sender, plan, socks, eventfds, memory);
     for (unsigned i = 0; !plan->burst && i < plan->n_clients && read(control, &byte, 1) == 1; i++) {
@@ -243,27 +244,21 @@ static Side *start_regions(const Plan *plan, unsigned n_others)
 static Side *start_floor(const Plan *plan)
 {
     Side *side = new_side(plan);
-    int *theirs = new_fds(plan->n_clients), pair[2], controls[2];
-    char byte;
+    int *theirs = new_fds(plan->n_clients), pair[2];
 
-    make_pair(controls);
     for (unsigned i = 0; i < plan->n_clients; i++) {
         make_pair(pair);
         side->socks[i] = pair[0];
         theirs[i] = pair[1];
     }
-    side->server.pid = start_child();
+    side->server.pid = start_child_with(&side->control);
     if (side->server.pid == 0) {
         for (unsigned i = 0; i < plan->n_clients; i++)
             (void)close(side->socks[i]);
-        (void)close(controls[0]);
-        run_floor(plan, theirs, controls[1]);
+        run_floor(plan, theirs, side->control);
     }
-    (void)close(controls[1]);
     close_all(theirs, plan->n_clients);
-    side->control = controls[0];
-    if (read(side->control, &byte, 1) != 1)
-        die("the floor has not started");
+    await_ready(side->control);
     side->used = cpu_ns_settled(bench_worker(side->server.pid));
     return side;
 }

@@ -100,6 +100,35 @@ pid_t start_child(void)
     return start_child_ended_by(SIGKILL);
 }
 
+pid_t start_child_with(int *sock)
+{
+    int pair[2];
+    pid_t pid;
+
+    make_pair(pair);
+    pid = start_child();
+    (void)close(pair[pid == 0 ? 0 : 1]);
+    *sock = pair[pid == 0 ? 1 : 0];
+    return pid;
+}
+
+void say_ready(int sock)
+{
+    if (write(sock, "", 1) != 1)
+        die("nobody waits for this process");
+}
+
+void await_ready(int sock)
+{
+    char byte;
+    ssize_t n = read(sock, &byte, 1);
+
+    if (n == 0)
+        errno = 0; /* what it ended with is its own to say */
+    if (n != 1)
+        die("a process has ended before it was ready");
+}
+
 void stop_child(pid_t pid)
 {
     if (pid <= 0)

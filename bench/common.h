@@ -38,6 +38,13 @@ pid_t start_child(void);
 /** The same, by a signal: a server that is killed leaves its worker behind, which goes on. */
 pid_t start_child_ended_by(int end);
 
+/** As start_child(), with a pair of sockets between the two, of which each gets its end. */
+pid_t start_child_with(int *sock);
+
+/** Such a child says once that it has come so far, and its parent waits for that. */
+void say_ready(int sock);
+void await_ready(int sock);
+
 /** Ends a child at once and waits for it. Does nothing for pid 0. */
 void stop_child(pid_t pid);
 

@@ -23,26 +23,20 @@ __attribute__((noreturn)) static void stay(const BenchServer *server, unsigned n
     }
     if (!reader_until(&reader, wanted, PATIENCE))
         die("the clients of the other regions are not told of each other");
-    if (write(ready, "", 1) != 1)
-        die("nobody waits for the other regions");
+    say_ready(ready);
     for (;;)
         (void)pause();
 }
 
 pid_t crowd_start(const BenchServer *server, unsigned n_clients, unsigned n_vectors)
 {
-    int ready[2];
-    pid_t crowd;
-    char byte;
+    int ready;
+    pid_t crowd = start_child_with(&ready);
 
-    make_pair(ready);
-    crowd = start_child();
     if (crowd == 0)
-        stay(server, n_clients, n_vectors, ready[1]);
-    (void)close(ready[1]);
-    if (read(ready[0], &byte, 1) != 1)
-        die("the clients of the other regions have gone");
-    (void)close(ready[0]);
+        stay(server, n_clients, n_vectors, ready);
+    await_ready(ready);
+    (void)close(ready);
     (void)cpu_ns_settled(bench_worker(server->pid));
     return crowd;
 }

@@ -103,8 +103,7 @@ __attribute__((noreturn)) static void read_for_ever(const Plan *plan, int *socks
                       (uint64_t)n_readers * (3 + (uint64_t)plan->n_clients * plan->n_vectors),
                       PATIENCE))
         die("the clients are not told of each other");
-    if (write(ready, "", 1) != 1)
-        die("nobody waits for the clients");
+    say_ready(ready);
     for (;;)
         (void)reader_until(&reader, UINT64_MAX, PATIENCE);
 }
@@ -185,20 +184,16 @@ static void measure(const Plan *plan, Side *sides, unsigned n_sides, int64_t *sa
 
 static pid_t start_clients(const Plan *plan, const BenchServer *server)
 {
-    int *socks = calloc(plan->n_clients + 1, sizeof(*socks)), ready[2];
+    int *socks = calloc(plan->n_clients + 1, sizeof(*socks)), ready;
     pid_t reader;
-    char byte;
 
     if (!socks)
         die("calloc");
-    make_pair(ready);
-    reader = start_child();
+    reader = start_child_with(&ready);
     if (reader == 0)
-        read_for_ever(plan, socks, server->path, ready[1]);
-    (void)close(ready[1]);
-    if (read(ready[0], &byte, 1) != 1)
-        die("the clients have gone");
-    (void)close(ready[0]);
+        read_for_ever(plan, socks, server->path, ready);
+    await_ready(ready);
+    (void)close(ready);
     free(socks);
     return reader;
 }

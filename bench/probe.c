@@ -12,28 +12,23 @@
 
 pid_t probe_start_clients(const BenchServer *server, unsigned n, unsigned n_vectors)
 {
-    int ready[2];
-    pid_t pid;
-    char byte;
+    int sock;
+    pid_t pid = start_child_with(&sock);
 
-    make_pair(ready);
-    pid = start_child();
     if (pid == 0) {
         Reader reader;
 
         reader_init(&reader, false);
         for (unsigned i = 0; i < n; i++)
             reader_add(&reader, bench_connect(server->path));
-        if (!reader_until(&reader, reader_expected(n, n_vectors), PATIENCE) ||
-            write(ready[1], "", 1) != 1)
+        if (!reader_until(&reader, reader_expected(n, n_vectors), PATIENCE))
             die("the clients are not told of each other");
+        say_ready(sock);
         for (;;)
             (void)reader_until(&reader, UINT64_MAX, PATIENCE);
     }
-    (void)close(ready[1]);
-    if (read(ready[0], &byte, 1) != 1)
-        die("the clients have gone");
-    (void)close(ready[0]);
+    await_ready(sock);
+    (void)close(sock);
     return pid;
 }
 

@@ -80,8 +80,7 @@ __attribute__((noreturn)) static void receive_fds(int sock, unsigned n)
             message.control.align.cmsg_len != CMSG_LEN(now * sizeof(int)))
             die("the floor cannot receive");
     }
-    if (write(sock, "", 1) != 1)
-        die("the floor cannot answer");
+    say_ready(sock);
     for (;;)
         (void)pause();
 }
@@ -90,29 +89,22 @@ __attribute__((noreturn)) static void receive_fds(int sock, unsigned n)
 static int64_t pass(const int *fds, unsigned n)
 {
     int64_t began;
-    int pair[2];
-    pid_t other;
-    char byte;
+    int sock;
+    pid_t other = start_child_with(&sock);
 
-    make_pair(pair);
-    other = start_child();
     if (other == 0) {
-        (void)close_range(STDERR_FILENO + 1, (unsigned)pair[1] - 1, 0);
-        (void)close_range((unsigned)pair[1] + 1, ~0U, 0);
-        if (write(pair[1], "", 1) != 1)
-            die("the floor cannot begin");
-        receive_fds(pair[1], n);
+        (void)close_range(STDERR_FILENO + 1, (unsigned)sock - 1, 0);
+        (void)close_range((unsigned)sock + 1, ~0U, 0);
+        say_ready(sock);
+        receive_fds(sock, n);
     }
-    if (read(pair[0], &byte, 1) != 1)
-        die("the floor does not begin");
+    await_ready(sock);
     began = now_ns();
-    send_fds(pair[0], fds, n);
-    if (read(pair[0], &byte, 1) != 1)
-        die("the floor does not answer");
+    send_fds(sock, fds, n);
+    await_ready(sock);
     began = now_ns() - began;
     stop_child(other);
-    (void)close(pair[0]);
-    (void)close(pair[1]);
+    (void)close(sock);
     return began;
 }
 
