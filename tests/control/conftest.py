@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""The fixtures `place`, `configured` (see there) and `controlled`."""
+"""The fixtures `place`, `configured` (see there), `control` and `controlled`."""
 
 import pytest
 from configured import fixture_configured, fixture_place  # pylint: disable=unused-import
 from control import Control
+
+
+@pytest.fixture(name="control")
+def fixture_control(configured):
+    """The connection to a server with one region, web, and its listener a."""
+    configured.write("web", "[region]\nvectors=2\n[listener a]\nsocket={folder}/a")
+    configured.start()
+    return configured.connect()
 
 
 @pytest.fixture(name="controlled")
