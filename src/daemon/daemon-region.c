@@ -4,7 +4,7 @@
 #include "daemon/control/events.h"
 #include "daemon/daemon.h"
 #include "daemon/libvirt.h"
-#include "daemon/memory.h"
+#include "daemon/record.h"
 #include "daemon/report.h"
 #include "daemon/unfinished.h"
 #include "server/core.h"
@@ -202,12 +202,12 @@ int daemon_region_add_listener(DaemonRegion *region, const ListenerSettings *set
     Daemon *daemon = region->daemon;
     int index = -1, r = unfinished_listener(daemon, settings);
 
-    if (r == 0 && (r = daemon_remember(daemon)) == 0)
+    if (r == 0 && (r = record_write(daemon)) == 0)
         index = add_listener(region, settings, error);
     unfinished_end(daemon);
     if (r < 0)
         return cannot_write_down(r, error);
-    r = daemon_remember(daemon);
+    r = record_write(daemon);
     if (index < 0)
         return index;
     if (r < 0) {
@@ -227,11 +227,11 @@ int daemon_region_remove_listener(DaemonRegion *region, int listener, bool force
     int r;
 
     if (unfinished_listener(daemon, settings) == 0)
-        (void)daemon_remember(daemon);
+        (void)record_write(daemon);
     r = ivshmem_server_listener_remove(&region->server, listener, force);
     if (r < 0) {
         unfinished_end(daemon);
-        (void)daemon_remember(daemon);
+        (void)record_write(daemon);
         return error_set(error, r, "%s", ivshmem_server_error(&region->server));
     }
     libvirt_unlink(settings);
@@ -240,7 +240,7 @@ int daemon_region_remove_listener(DaemonRegion *region, int listener, bool force
     unfinished_end(daemon);
     /* What says too much is left out by whoever goes on: the region's own state says that it has
      * gone. */
-    (void)daemon_remember(daemon);
+    (void)record_write(daemon);
     return 0;
 }
 

@@ -2,8 +2,8 @@
 #include "daemon/daemon.h"
 
 #include "daemon/control/events.h"
-#include "daemon/memory.h"
 #include "daemon/notify.h"
+#include "daemon/record.h"
 #include "daemon/reload.h"
 #include "daemon/report.h"
 #include "daemon/succession.h"
@@ -141,14 +141,14 @@ static int open_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **
     int r = unfinished_coming(daemon, settings);
 
     if (r == 0)
-        r = daemon_remember(daemon);
+        r = record_write(daemon);
     if (r < 0)
         (void)error_set(error, r, "cannot write down the region: %s", strerror(-r));
     else
         r = daemon_region_open(daemon, settings, out, error);
     unfinished_end(daemon);
     if (r < 0)
-        (void)daemon_remember(daemon);
+        (void)record_write(daemon);
     return r;
 }
 
@@ -165,7 +165,7 @@ int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **o
         end = &(*end)->next;
     *end = *out;
     daemon->n_regions++;
-    r = daemon_remember(daemon);
+    r = record_write(daemon);
     if (r < 0) {
         *end = NULL;
         daemon->n_regions--;
@@ -188,12 +188,12 @@ void daemon_remove_region(Daemon *daemon, DaemonRegion *region)
     *at = region->next;
     daemon->n_regions--;
     r = unfinished_going(daemon, region);
-    if (r < 0 || (r = daemon_remember(daemon)) < 0) /* first: whoever goes on closes the rest */
+    if (r < 0 || (r = record_write(daemon)) < 0) /* first: whoever goes on closes the rest */
         report_error("cannot write down that region %s has gone: %s", region->settings.name,
                      strerror(-r));
     retire(daemon, region);
     unfinished_end(daemon);
-    (void)daemon_remember(daemon);
+    (void)record_write(daemon);
     events_region_removed(region);
     tell_status(daemon);
 }

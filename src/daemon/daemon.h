@@ -22,7 +22,7 @@ typedef struct Daemon {
     FlightBudget flight; /* one for all regions: the kernel counts per user */
     bool shows_names;    /* log lines say which region they are of */
     bool keeps_state;    /* regions keep what they must remember where a next process finds it */
-    int manifest_fd;     /* where the rest of that is written (memory.h); -1: nowhere */
+    int manifest_fd;     /* where the rest of that is written (record.h); -1: nowhere */
     bool can_change;     /* regions and listeners can be made while it runs */
     bool is_confined;    /* rights have been given up */
     ConfigContext context;

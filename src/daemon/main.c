@@ -18,9 +18,9 @@
 #include "daemon/drop.h"
 #include "daemon/launch.h"
 #include "daemon/manifest.h"
-#include "daemon/memory.h"
 #include "daemon/names.h"
 #include "daemon/notify.h"
+#include "daemon/record.h"
 #include "daemon/report.h"
 #include "daemon/share.h"
 #include "daemon/store.h"
@@ -174,7 +174,7 @@ static int write_down(Daemon *daemon, ErrorText *error)
     if (!daemon->keeps_state)
         return 0;
     daemon->manifest_fd = manifest_new();
-    r = daemon->manifest_fd < 0 ? daemon->manifest_fd : daemon_remember(daemon);
+    r = daemon->manifest_fd < 0 ? daemon->manifest_fd : record_write(daemon);
     return r < 0 ? error_set(error, r, "cannot write down what is served: %s", strerror(-r)) : 0;
 }
 
@@ -199,7 +199,7 @@ static int take_over(Daemon *daemon, const Options *options, LaunchPaths *paths,
     int r = options->take_over ? succession_receive(daemon, options->take_over, error)
                                : store_take(daemon, error);
 
-    if (r < 0 || (r = daemon_recall(daemon, &taken, error)) < 0)
+    if (r < 0 || (r = record_read(daemon, &taken, error)) < 0)
         return r;
     launch_add_paths(paths, &taken, options);
     return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/recovery.h"
 
-#include "daemon/memory.h"
+#include "daemon/record.h"
 #include "daemon/unfinished.h"
 #include "util/bitmap.h"
 #include "util/cleanup.h"
@@ -94,8 +94,8 @@ int recovery_sort_out(const Recovery *recovery, const Daemon *daemon, ErrorText 
 
     if (!fds.set)
         return cannot_list(error);
-    daemon_each_fd(daemon, leave_out, &fds);
-    daemon_each_own_fd(daemon, leave_out, &fds);
+    record_each_fd(daemon, leave_out, &fds);
+    record_each_own_fd(daemon, leave_out, &fds);
     BITMAP_FOREACH(fd, recovery->base, recovery->n)
         leave_out(&fds, (int)fd);
     if (open_fds_keep(fds.set, fds.n) < 0) {

@@ -2,8 +2,8 @@
 #include "daemon/reload.h"
 
 #include "daemon/daemon.h"
-#include "daemon/memory.h"
 #include "daemon/notify.h"
+#include "daemon/record.h"
 #include "daemon/reload-listeners.h"
 #include "daemon/report.h"
 #include "daemon/share.h"
@@ -102,7 +102,7 @@ static int begin(const Work *work)
     int r;
 
     daemon->n_reloads++;
-    r = daemon_remember(daemon);
+    r = record_write(daemon);
     if (r < 0) {
         daemon->n_reloads--;
         left(work, "nothing has changed: it cannot be written down that a reload is under way: %s",
@@ -116,7 +116,7 @@ static void end(const Work *work)
     int r;
 
     work->daemon->n_reloads = 0;
-    r = daemon_remember(work->daemon);
+    r = record_write(work->daemon);
     if (r < 0)
         left(work, "what has changed cannot be written down for a next process: %s", strerror(-r));
 }
@@ -154,7 +154,7 @@ void reload_apply(Daemon *daemon, Config *config, Reload *reload)
 void reload_give_up(Daemon *daemon)
 {
     daemon->n_reloads = 0;
-    (void)daemon_remember(daemon); /* if it fails, the next worker gives it up again */
+    (void)record_write(daemon); /* if it fails, the next worker gives it up again */
 }
 
 static int read_and_apply(Daemon *daemon, Reload *reload, ErrorText *error)

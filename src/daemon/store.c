@@ -2,8 +2,8 @@
 #include "daemon/store.h"
 
 #include "daemon/inherit.h"
-#include "daemon/memory.h"
 #include "daemon/notify.h"
+#include "daemon/record.h"
 #include "daemon/share.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
@@ -73,7 +73,7 @@ static int pack(const Daemon *daemon, Pairs *pairs)
     uint32_t packed = 0;
     int r = 0;
 
-    daemon_each_fd(daemon, fd_list_add, &list);
+    record_each_fd(daemon, fd_list_add, &list);
     if (list.is_short)
         return -ENOMEM;
     while (packed < list.n && r >= 0) {

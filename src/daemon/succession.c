@@ -2,7 +2,7 @@
 #include "daemon/succession.h"
 
 #include "daemon/inherit.h"
-#include "daemon/memory.h"
+#include "daemon/record.h"
 #include "daemon/share.h"
 #include "qmp/qmp.h"
 #include "util/cleanup.h"
@@ -74,7 +74,7 @@ static int send_everything(const Daemon *daemon, int sock)
 {
     _cleanup_(fd_list_free) FdList list = {0};
 
-    daemon_each_fd(daemon, fd_list_add, &list);
+    record_each_fd(daemon, fd_list_add, &list);
     return list.is_short ? -ENOMEM : send_all(sock, list.fds, list.n);
 }
 
@@ -86,7 +86,7 @@ static int let_go(Daemon *daemon, int sock)
     if (r < 0)
         return -errno;
     daemon->successor_fd = r;
-    r = daemon_remember(daemon);
+    r = record_write(daemon);
     return r < 0 ? r : say(sock, SUCCESSION_GO);
 }
 
@@ -96,7 +96,7 @@ static void forget(Daemon *daemon, int *connection)
 {
     int fd = fd_steal(connection);
 
-    (void)daemon_remember(daemon);
+    (void)record_write(daemon);
     fd_close(fd);
 }
 

@@ -2,7 +2,7 @@
 #include "daemon/unfinished.h"
 
 #include "daemon/libvirt.h"
-#include "daemon/memory.h"
+#include "daemon/record.h"
 #include "daemon/settings-json.h"
 #include "server/core.h"
 #include "util/cleanup.h"
@@ -114,5 +114,5 @@ void unfinished_clear(Daemon *daemon)
         clear_listener(listener);
     }
     unfinished_end(daemon);
-    (void)daemon_remember(daemon);
+    (void)record_write(daemon);
 }

@@ -5,7 +5,7 @@
  * it has gone or belongs to something that the manifest names. Whoever goes on after a killed
  * worker removes it.
  *
- * There is one such change at a time. Those that begin one write it down (daemon_remember()), and
+ * There is one such change at a time. Those that begin one write it down (record_write()), and
  * write again when it has ended.
  */
 #pragma once

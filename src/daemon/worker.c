@@ -3,7 +3,7 @@
 
 #include "daemon/keeper.h"
 #include "daemon/launch.h"
-#include "daemon/memory.h"
+#include "daemon/record.h"
 #include "daemon/reload.h"
 #include "daemon/report.h"
 #include "daemon/sandbox.h"
@@ -90,7 +90,7 @@ static int go_on(const Worker *worker, ErrorText *error)
 {
     Daemon *daemon = worker->daemon;
     ErrorText why;
-    int r = daemon_resume(daemon, error);
+    int r = record_resume(daemon, error);
     bool succeeds;
 
     if (r < 0)
@@ -152,7 +152,7 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
     daemon->n_killed = n_killed;
     if (sandbox_tighten(worker->options->sandbox, needs, &error) < 0 || go_on(worker, &error) < 0) {
         report_error("%s", error.text);
-        daemon_abandon(daemon); /* the next worker, too, has to find descriptors that are free */
+        record_abandon(daemon); /* the next worker, too, has to find descriptors that are free */
         return KEEPER_TRY_AGAIN;
     }
     watch_keeper(daemon);
@@ -180,7 +180,7 @@ static void clean_up(Daemon *daemon)
 
     if (daemon->predecessor_fd >= 0 || daemon->is_restored)
         return;
-    (void)daemon_resume(daemon, &error);
+    (void)record_resume(daemon, &error);
     daemon_close(daemon);
 }
 
@@ -192,7 +192,7 @@ int worker_serve(Daemon *daemon, const Options *options, const Recovery *recover
     if (options->no_keeper) {
         r = serve_alone(&worker);
     } else {
-        daemon_abandon(daemon);
+        record_abandon(daemon);
         r = keeper_run(work, &worker);
         if (r < 0)
             report_error("cannot start a worker: %s", strerror(-r));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the daemon writes down is there as a whole or not at all, however little memory there is. */
-#include "daemon/memory.h"
+#include "daemon/record.h"
 
 #include "daemon/manifest.h"
 #include "daemon/report.h"
@@ -22,7 +22,7 @@ static void *allocate(size_t size)
     return malloc(size);
 }
 
-/* What daemon/memory.c needs to go on, which this test does not. */
+/* What daemon/record.c needs to go on, which this test does not. */
 int control_resume(Control *control, Daemon *daemon, const ListenSocket *socket, ErrorText *error)
 {
     (void)control, (void)daemon, (void)socket;
@@ -69,9 +69,9 @@ static void check(const Daemon *daemon, int r, json_t *before, json_t *after)
     json_decref(now);
 }
 
-static json_t *remember(const Daemon *daemon)
+static json_t *written(const Daemon *daemon)
 {
-    assert_int_equal(daemon_remember(daemon), 0);
+    assert_int_equal(record_write(daemon), 0);
     return load(daemon->manifest_fd);
 }
 
@@ -95,19 +95,19 @@ static void test_all_or_nothing(void **state)
     assert_true(policy_add(&listeners[0].settings.policy.users, 1000));
     assert_true(policy_add(&listeners[0].settings.policy.users, 1001));
     daemon.manifest_fd = manifest_new();
-    after = remember(&daemon);
+    after = written(&daemon);
     daemon.successor_fd = -1;
-    before = remember(&daemon);
+    before = written(&daemon);
     for (unsigned n = 1; n == 1 || has_failed; n++) {
         int r;
 
         daemon.successor_fd = -1;
-        json_decref(remember(&daemon));
+        json_decref(written(&daemon));
         daemon.successor_fd = 10;
         has_failed = false;
         n_left = n;
         json_set_alloc_funcs(allocate, free);
-        r = daemon_remember(&daemon);
+        r = record_write(&daemon);
         n_left = 0;
         json_set_alloc_funcs(malloc, free);
         check(&daemon, r, before, after);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon is, for whoever goes on with it: every worker comes up from this, the first and
- * those after a crash, and so does the process that takes over.
+ * The record of what the daemon is, for whoever goes on with it: every worker comes up from this,
+ * the first and those after a crash, and so does the process that takes over. It lies in the
+ * manifest (manifest.h), but for the regions' own states.
  */
 #pragma once
 
@@ -13,7 +14,7 @@
  *
  * @return 0 or a negative errno: what was written before is still there
  */
-int daemon_remember(const Daemon *daemon);
+int record_write(const Daemon *daemon);
 
 /**
  * Goes on as what has been written down, with a new loop. A region that no worker can go on
@@ -21,7 +22,7 @@ int daemon_remember(const Daemon *daemon);
  *
  * @return 0, or a negative errno with the reason, and everything is as it was
  */
-int daemon_resume(Daemon *daemon, ErrorText *error);
+int record_resume(Daemon *daemon, ErrorText *error);
 
 /**
  * What has been written down, in a process that does not go on itself: the settings of its regions,
@@ -29,13 +30,13 @@ int daemon_resume(Daemon *daemon, ErrorText *error);
  *
  * @return 0 or a negative errno with the reason; the caller frees the configuration
  */
-int daemon_recall(Daemon *daemon, Config *config, ErrorText *error);
+int record_read(Daemon *daemon, Config *config, ErrorText *error);
 
 /** Lets go of everything that is written down: its descriptors stay open, and nothing else does. */
-void daemon_abandon(Daemon *daemon);
+void record_abandon(Daemon *daemon);
 
 /** Names the descriptors of all that is written down, the manifest's own too. */
-void daemon_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque);
+void record_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque);
 
 /** Names those that the daemon has beside them, for this process alone. */
-void daemon_each_own_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque);
+void record_each_own_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "daemon/memory.h"
+#include "daemon/record.h"
 
 #include "daemon/manifest.h"
 #include "daemon/report.h"
@@ -70,7 +70,7 @@ static json_t *write_pidfile(const Pidfile *pidfile)
     return json_pack("{s:o,s:i}", "path", settings_json_of_bytes(pidfile->path), "fd", pidfile->fd);
 }
 
-int daemon_remember(const Daemon *daemon)
+int record_write(const Daemon *daemon)
 {
     json_t *text;
 
@@ -208,7 +208,7 @@ static int resume_all(Daemon *daemon, json_t *text, ErrorText *error)
     return resume_control(daemon, json_object_get(text, "control"), error);
 }
 
-int daemon_resume(Daemon *daemon, ErrorText *error)
+int record_resume(Daemon *daemon, ErrorText *error)
 {
     json_auto_t *text = manifest_load(daemon->manifest_fd, error);
     int r;
@@ -222,11 +222,11 @@ int daemon_resume(Daemon *daemon, ErrorText *error)
     daemon->successor_fd = read_fd(text, "successor-fd");
     r = resume_all(daemon, text, error);
     if (r < 0)
-        daemon_abandon(daemon); /* the next worker, too, has to find descriptors that are free */
+        record_abandon(daemon); /* the next worker, too, has to find descriptors that are free */
     return r;
 }
 
-int daemon_recall(Daemon *daemon, Config *config, ErrorText *error)
+int record_read(Daemon *daemon, Config *config, ErrorText *error)
 {
     json_auto_t *text = manifest_load(daemon->manifest_fd, error);
     json_t *regions = json_object_get(text, "regions");
@@ -241,7 +241,7 @@ int daemon_recall(Daemon *daemon, Config *config, ErrorText *error)
     return r < 0 ? r : read_pidfile(&daemon->pidfile, json_object_get(text, "pidfile"), error);
 }
 
-void daemon_abandon(Daemon *daemon)
+void record_abandon(Daemon *daemon)
 {
     while (daemon->regions) {
         DaemonRegion *region = daemon->regions;
@@ -256,7 +256,7 @@ void daemon_abandon(Daemon *daemon)
     loop_free(&daemon->loop);
 }
 
-void daemon_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque)
+void record_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque)
 {
     named(opaque, daemon->manifest_fd);
     named(opaque, daemon->control.socket.fd);
@@ -270,7 +270,7 @@ void daemon_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), v
     }
 }
 
-void daemon_each_own_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque)
+void record_each_own_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque)
 {
     named(opaque, daemon->loop.epoll_fd);
     named(opaque, daemon->control.reserve_fd);
