@@ -24,8 +24,8 @@ def fixture_ctl(configured):
         done = subprocess.run([CTL, "-c", configured.control, *map(str, words)], timeout=20,
                               capture_output=True, text=True, check=False)
         assert done.returncode == status, done.stderr
-        assert (done.stderr == "") == (status == 0) and done.stderr.count("\n") <= 1
-        return done.stdout if status == 0 else done.stderr
+        assert (done.stderr == "") == (status != 1) and done.stderr.count("\n") <= 1
+        return done.stderr if status == 1 else done.stdout
 
     return run
 
@@ -72,11 +72,21 @@ def test_changes(ctl, configured, place):
     peer.until_hung_up()
     ctl("listener-remove", "new", "l")
     ctl("region-remove", "new", "force=yes")
-    configured.write("db", "[region]").write("web", "[region]\nvectors=3")
-    assert ctl("reload").splitlines() == [
-        "done: region web: listener a: removed", "done: region db: made",
-        "left: region web: vectors cannot change while the region is there"]
     ctl("quit")
+
+
+def test_reload_tells_whether_all_was_done(ctl, configured):
+    """By its status, also where the answer is for a program."""
+    left = "region web: vectors cannot change while the region is there"
+    configured.write("db", "[region]").write("web", "[region]\nvectors=3")
+    assert ctl("reload", status=2).splitlines() == [
+        "done: region web: listener a: removed", "done: region db: made", f"left: {left}"]
+    assert json.loads(ctl("--json", "reload", status=2)) == {"done": [], "left": [left]}
+    configured.write("web", "[region]\nvectors=2\n[listener a]\nsocket={folder}/a")
+    assert ctl("reload") == "done: region web: listener a: made\n"
+    assert json.loads(ctl("--json", "reload")) == {"done": [], "left": []}
+    configured.write("web", "[region]\nvectors=x")
+    assert "nothing has changed" in ctl("reload", status=1)
 
 
 def test_ring_is_done_as_an_observer(ctl, configured):

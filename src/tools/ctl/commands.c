@@ -150,7 +150,14 @@ const CtlCommand ctl_commands[] = {
      NO_COLUMNS,
      run_watch,
      "show what happens, until SIGINT"},
-    {"reload", "reload", "", {0}, 0, NO_COLUMNS, NULL, "read the configuration again"},
+    {"reload",
+     "reload",
+     "",
+     {0},
+     0,
+     NO_COLUMNS,
+     run_reload,
+     "read the configuration again: status 2 if something was left"},
     {"quit", "quit", "", {0}, 0, NO_COLUMNS, NULL, "end the server"},
 };
 const unsigned n_ctl_commands = sizeof(ctl_commands) / sizeof(ctl_commands[0]);
@@ -164,21 +171,36 @@ json_t *ctl_ask(Qmp *qmp, const char *command, json_t *arguments)
     return result;
 }
 
-static int ask_and_show(Qmp *qmp, const CtlOptions *options)
+/* @return the answer, the caller's, or NULL */
+static json_t *ask_and_show(Qmp *qmp, const CtlOptions *options)
 {
     json_t *arguments = ctl_arguments(qmp, options);
     json_t *answer = arguments ? ctl_ask(qmp, options->command->execute, arguments) : NULL;
 
+    if (answer)
+        ctl_show(answer, options);
+    return answer;
+}
+
+int run_reload(Qmp *qmp, const CtlOptions *options)
+{
+    json_auto_t *answer = ask_and_show(qmp, options);
+
     if (!answer)
         return EXIT_FAILURE;
-    ctl_show(answer, options);
-    json_decref(answer);
-    return EXIT_SUCCESS;
+    return json_array_size(json_object_get(answer, "left")) ? EXIT_LEFT : EXIT_SUCCESS;
+}
+
+static int run_usual(Qmp *qmp, const CtlOptions *options)
+{
+    json_auto_t *answer = ask_and_show(qmp, options);
+
+    return answer ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int ctl_run(Qmp *qmp, const CtlOptions *options)
 {
     const CtlCommand *command = options->command;
 
-    return command->run ? command->run(qmp, options) : ask_and_show(qmp, options);
+    return command->run ? command->run(qmp, options) : run_usual(qmp, options);
 }

@@ -11,6 +11,8 @@
 
 #define DEFAULT_TIMEOUT_MS 10000
 
+#define EXIT_LEFT 2 /* of reload: something stays as it was */
+
 #define MAX_POSITIONAL 3
 
 typedef struct CtlCommand CtlCommand;
@@ -87,5 +89,6 @@ void ctl_show_object(const json_t *object, const char *indent);
 
 /* Commands that are not the usual. */
 int run_clients(Qmp *qmp, const CtlOptions *options);
+int run_reload(Qmp *qmp, const CtlOptions *options);
 int run_ring(Qmp *qmp, const CtlOptions *options);
 int run_watch(Qmp *qmp, const CtlOptions *options);
