@@ -71,6 +71,14 @@ static bool is_right_elsewhere(const Config *config, const Options *options)
            config->problems.n == config->problems.n_here;
 }
 
+/* A start has nothing against it: commands and reloads can make regions. */
+static void mention_no_regions(const Config *config, const Options *options)
+{
+    if (options->check_config && !config->n_regions &&
+        config->problems.n == config->problems.n_here)
+        (void)printf("%s: there is no file *.conf, and so no region\n", options->config);
+}
+
 /* What the service manager passes and wants to be told. */
 static int meet_manager(Passed *passed, ErrorText *error)
 {
@@ -100,6 +108,7 @@ static int prepare(Daemon *daemon, const Options *options, Config *config, Recov
     /* A start that goes on finds out by itself what this machine lacks. */
     if (options->check_config || (options->config && config->problems.n))
         check_machine(config, &context, options, &passed);
+    mention_no_regions(config, options);
     r = show_problems(config);
     if (r < 0)
         return r;
@@ -326,6 +335,6 @@ int main(int argc, char **argv)
     if (prepare(&daemon, &options, &config, &recovery) < 0)
         return is_right_elsewhere(&config, &options) ? EXIT_HERE : EXIT_FAILURE;
     if (options.check_config)
-        return EXIT_SUCCESS;
+        return cli_flush("ivshmem-server");
     return run(&daemon, &options, &config, &recovery);
 }

@@ -77,6 +77,26 @@ def test_keys_of_wrong_sections_are_looked_at(configured, text, said):
     assert all(line.startswith(f"web.conf:{start}") for line, start in zip(found, said)), found
 
 
+def test_folder_without_files_is_said(configured):
+    """A server starts with it, and waits for commands and reloads."""
+    note = f"{configured.folder}: there is no file *.conf, and so no region\n"
+    (configured.folder / "web.conf.old").write_text("[region]\n")
+    done = configured.check("--check-config")
+    assert (done.returncode, done.stdout, done.stderr) == (0, note, "")
+    server = configured.start("--no-keeper")
+    assert configured.connect().ask("query-regions") == []
+    assert server.stop() == 0
+    done = configured.check("--check-config", "--control", configured.place.folder / "none/none/control")
+    assert (done.returncode, done.stdout) == (2, note) and "No such file" in done.stderr
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([server_program(), f"--config={configured.folder}", "--check-config",
+                               "--control", configured.control],
+                              stdout=full, stderr=subprocess.PIPE, timeout=20, check=False)
+    assert done.returncode == 1 and b"No space left" in done.stderr
+    configured.write("web", "[region]")
+    assert check(configured) == (0, [])
+
+
 def test_hundreds_of_problems_are_counted(configured):
     configured.write("web", "[region]\n" + "nope=1\n" * 300)
     status, said = check(configured)
