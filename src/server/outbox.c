@@ -41,11 +41,15 @@ void outbox_remove(Outbox *outbox, uint32_t slot)
     bitmap_clear(outbox->ready, slot);
     bitmap_clear(outbox->blocked, slot);
     bitmap_clear(outbox->later, slot);
-    bitmap_clear(outbox->returning, slot);
+    if (outbox->n_returning && bitmap_test(outbox->returning, slot)) {
+        bitmap_clear(outbox->returning, slot);
+        outbox->n_returning--;
+    }
 }
 
 void outbox_return(Outbox *outbox, uint32_t slot)
 {
+    outbox->n_returning += !bitmap_test(outbox->returning, slot);
     bitmap_set(outbox->returning, slot);
 }
 

@@ -28,8 +28,9 @@ struct ServerCore;
 typedef struct Outbox {
     uint64_t *ready, *blocked, *later, *returning; /* sets of slots */
     uint32_t n_slots;
-    uint32_t next; /* slot at which the round goes on */
-    int memory_fd; /* opened for one client, while the batch has it; -1 */
+    uint32_t n_returning; /* in that set: none, but for a moment after a process has gone on */
+    uint32_t next;        /* slot at which the round goes on */
+    int memory_fd;        /* opened for one client, while the batch has it; -1 */
 } Outbox;
 
 /** @return 0 or -ENOMEM */

@@ -147,10 +147,7 @@ int recover_client(ServerCore *core, uint32_t slot)
 
 bool recover_has_work(const ServerCore *core)
 {
-    const Outbox *outbox = &core->outbox;
-
-    return !core->recovers_later &&
-           bitmap_next(outbox->returning, outbox->n_slots, 0) < outbox->n_slots;
+    return !core->recovers_later && core->outbox.n_returning > 0;
 }
 
 void recover_turn(ServerCore *core)
@@ -158,7 +155,7 @@ void recover_turn(ServerCore *core)
     const Outbox *outbox = &core->outbox;
     uint32_t slot, n = 0;
 
-    if (core->recovers_later)
+    if (!recover_has_work(core))
         return;
     BITMAP_FOREACH(slot, outbox->returning, outbox->n_slots) {
         if (n++ == RECOVER_TURN)
