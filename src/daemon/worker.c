@@ -63,26 +63,36 @@ static void forget_keeper(void *owner)
     keeper.fd = fd_close(keeper.fd);
 }
 
-static void tell_of_keeper(void *owner, uint32_t events)
+static void tell_of_keeper(void)
+{
+    report_error("the keeper has ended: this worker serves on, but if it is killed, every client's "
+                 "connection ends");
+}
+
+static void keeper_ended(void *owner, uint32_t events)
 {
     Daemon *daemon = owner;
 
     (void)events;
-    report_error("the keeper has ended: this worker serves on, but if it is killed, every client's "
-                 "connection ends");
+    tell_of_keeper();
     loop_retire(&daemon->loop, &keeper);
 }
 
 /* That the keeper ends is told to the worker, which goes on. A kernel that cannot say so does not.
- * seccomp: pidfd_open */
+ * If it has ended before, nothing has its number, or another process has.
+ * seccomp: pidfd_open getppid */
 static void watch_keeper(Daemon *daemon)
 {
     keeper = (LoopHandler){.fd = (int)syscall(SYS_pidfd_open, daemon->pid, 0),
-                           .ready = tell_of_keeper,
+                           .ready = keeper_ended,
                            .destroy = forget_keeper,
                            .owner = daemon};
-    if (keeper.fd >= 0 && loop_add(&daemon->loop, &keeper, EPOLLIN) < 0)
+    if (getppid() != daemon->pid) {
+        tell_of_keeper();
         forget_keeper(NULL);
+    } else if (keeper.fd >= 0 && loop_add(&daemon->loop, &keeper, EPOLLIN) < 0) {
+        forget_keeper(NULL);
+    }
 }
 
 /* Goes on as the manifest says. */

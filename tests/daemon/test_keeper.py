@@ -263,3 +263,24 @@ def test_worker_goes_on_without_its_keeper(kept, connect):
     os.kill(worker, signal.SIGTERM)
     eventually(lambda: not kept.socket.exists(), what="the worker's end")
     kept.process = None
+
+
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer's own library must be loaded first")
+def test_worker_that_begins_without_its_keeper(serve, connect, monkeypatch):
+    """The keeper is killed before the worker can watch it."""
+    module = built("tests/daemon/orphan.so")
+    monkeypatch.setenv("LD_PRELOAD", str(module))
+    kept = serve(n_vectors=N_VECTORS)
+    monkeypatch.delenv("LD_PRELOAD")
+    kept.expected += ["the worker was killed", "the keeper has ended"]
+    peer = connect(kept).setup()
+    first = worker_of(kept)
+    os.kill(first, signal.SIGKILL)
+    second = eventually(lambda: set(children(kept.process.pid)) - {first}, what="another worker").pop()
+    os.kill(kept.process.pid, signal.SIGKILL)
+    kept.process.wait(10)
+    eventually(lambda: "the keeper has ended: this worker serves on" in kept.errors(), what="a line of it")
+    settle([peer, connect(kept).setup()])
+    os.kill(second, signal.SIGTERM)
+    eventually(lambda: not kept.socket.exists(), what="the worker's end")
+    kept.process = None
