@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "model.h"
 
+#include "clock.h"
 #include "faults.h"
 #include "server/core.h"
 #include "server/view.h"
@@ -105,7 +106,6 @@ static void be_rude(const Model *model, ModelClient *client)
 static void settle(Model *model)
 {
     struct pollfd server = {ivshmem_server_get_fd(&model->server), POLLIN, 0};
-    ServerCore *core = model->server.core_;
     unsigned one_in = faults.one_in;
 
     faults.one_in = 0;
@@ -128,18 +128,10 @@ static void settle(Model *model)
             if (client->follower.ended)
                 drop(client);
         }
-        if (!busy) { /* what is put off comes with a timer: now, so that nobody waits for it */
-            bool waits = false;
-
-            for (TimerKind kind = 0; kind < N_TIMERS; kind++) {
-                if (core->timers.due[kind] != TIMER_NEVER) {
-                    timers_set(&core->timers, kind, 1);
-                    waits = true;
-                }
-            }
-            if (!waits)
+        if (!busy) { /* what is put off comes with a timer */
+            if (!clock_pass_to_timer())
                 break;
-            CHECK(model, poll(&server, 1, 1000) == 1, "a timer that is due does not come");
+            CHECK(model, poll(&server, 1, 0) == 1, "a timer that is due does not come");
         }
     }
     faults.one_in = one_in;
@@ -346,6 +338,8 @@ void model_step(Model *model)
         model_check_settled(model);
     } else if (what < 985) {
         check_next_id(model, random_place(model));
+    } else {
+        clock_pass((int64_t)(what - 984) * 1000000);
     }
     model->step++;
 }
@@ -373,6 +367,7 @@ void model_start(Model *model, const ModelDriver *driver, const ModelSetting *se
 {
     IvshmemServerConfig config;
 
+    clock_begin();
     *model = (Model){.driver = *driver, .setting = *setting};
     (void)snprintf(model->path, sizeof(model->path), "%s", path);
     (void)snprintf(model->reserved_path, sizeof(model->reserved_path), "%s-reserved", path);

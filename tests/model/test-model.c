@@ -2,7 +2,8 @@
 /*
  * Random operations on a real server, held against a plain model (model.h).
  *
- * MODEL_SEED and MODEL_STEPS in the environment choose the run; both are printed.
+ * MODEL_SEED and MODEL_STEPS in the environment choose the run. The seed is printed, and with the
+ * same steps it gives the same run again.
  */
 #include "faults.h"
 #include "model.h"
@@ -30,15 +31,21 @@ __attribute__((noreturn)) static void fail_test(const char *why)
 
 static const ModelDriver driver = {faults_random, fail_test};
 
-static void run(ModelSetting setting)
+static uint64_t seed;
+
+/* What must be the same in two runs that are. */
+typedef struct Outcome {
+    uint64_t random; /* where the generator is: each choice and each fault has moved it */
+    uint64_t n_joins, n_messages, n_settled;
+} Outcome;
+
+static Outcome run_steps(ModelSetting setting, uint64_t steps)
 {
-    uint64_t steps = environment("MODEL_STEPS", getenv("IVSHMEM_LONG") ? 2500000 : 60000);
     int open_before = count_open_fds();
     static Model model;
     char path[64];
 
-    faults.one_in = 0;
-    faults.injected = 0;
+    faults = (Faults){.random = seed};
     (void)snprintf(path, sizeof(path), "/tmp/ivshmem-model-%d", (int)getpid());
     model_start(&model, &driver, &setting, path);
     while (model.step < steps)
@@ -53,6 +60,12 @@ static void run(ModelSetting setting)
                   setting.n_vectors, model.step, model.n_joins, model.n_messages, faults.injected,
                   model.n_settled, model.n_recycled);
     assert_true(model.n_joins > 0 && model.n_messages > 0 && faults.injected > 0);
+    return (Outcome){faults.random, model.n_joins, model.n_messages, model.n_settled};
+}
+
+static void run(ModelSetting setting)
+{
+    (void)run_steps(setting, environment("MODEL_STEPS", getenv("IVSHMEM_LONG") ? 2500000 : 60000));
 }
 
 static void test_1_vector(void **state)
@@ -74,19 +87,30 @@ static void test_150_vectors(void **state)
     run((ModelSetting){.n_vectors = 150, .n_clients = 6, .n_ids = 12});
 }
 
+static const ModelSetting few_in_flight = {
+    .n_vectors = 7, .n_clients = 20, .n_ids = 40, .allowance = 256};
+
 static void test_few_in_flight(void **state)
 {
     (void)state;
-    run((ModelSetting){.n_vectors = 7, .n_clients = 20, .n_ids = 40, .allowance = 256});
+    run(few_in_flight);
+}
+
+/* With the setting that has most timers. */
+static void test_same_seed_same_run(void **state)
+{
+    Outcome first = run_steps(few_in_flight, 3000), second = run_steps(few_in_flight, 3000);
+
+    (void)state;
+    assert_memory_equal(&first, &second, sizeof(first));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_1_vector),
-        cmocka_unit_test(test_5_vectors),
-        cmocka_unit_test(test_150_vectors),
-        cmocka_unit_test(test_few_in_flight),
+        cmocka_unit_test(test_1_vector),           cmocka_unit_test(test_5_vectors),
+        cmocka_unit_test(test_150_vectors),        cmocka_unit_test(test_few_in_flight),
+        cmocka_unit_test(test_same_seed_same_run),
     };
     struct rlimit limit;
     struct timespec now;
@@ -95,8 +119,8 @@ int main(void)
     limit.rlim_cur = limit.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    faults.random = environment("MODEL_SEED", (uint64_t)now.tv_nsec | 1);
-    print_message("# MODEL_SEED=%" PRIu64 "\n", faults.random);
+    seed = environment("MODEL_SEED", (uint64_t)now.tv_nsec | 1);
+    print_message("# MODEL_SEED=%" PRIu64 "\n", seed);
     faults_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
