@@ -29,8 +29,10 @@ unit()
 
 pytests()
 {
-    local status=0 select=(-m 'not long')
+    local status=0 select=(-m 'not long') base
 
+    # pytest leaves what tests have in tmp_path in a folder of its own, of the last three runs.
+    base=$(mktemp -d)
     [[ -z ${IVSHMEM_LONG:-} ]] || select=()
     cd "$root"
     # No plug-ins but pytest's own: what this machine has installed must not matter.
@@ -39,7 +41,9 @@ pytests()
         IVSHMEM_EXPORTER=$root/$1/ivshmem-exporter \
         PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONNOUSERSITE=1 \
         /usr/bin/python3 -m pytest -c tests/pytest.ini --rootdir tests -v -ra --color=no --tb=short \
-        --junitxml "$RESULTS/pytest.junit.xml" "${select[@]}" "tests/$2" || status=$?
+        --junitxml "$RESULTS/pytest.junit.xml" --basetemp "$base/t" "${select[@]}" "tests/$2" ||
+        status=$?
+    rm -rf "$base"
     # 5: there was nothing to do, which is no failure where all tests are long ones.
     ((status != 5)) || status=0
     return $status

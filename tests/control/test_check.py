@@ -7,6 +7,7 @@ import socket
 import subprocess
 
 import pytest
+from place import forget_locks
 from serve import server_program
 
 HERE = ": on this machine: "
@@ -161,7 +162,8 @@ def agree(configured, text):
 
 
 @pytest.mark.parametrize(("section", "key"), [(section, key) for section in KEYS for key in KEYS[section]])
-def test_start_and_check_agree(configured, place, section, key):
+def test_start_and_check_agree(configured, place, stack, section, key):
+    forget_locks(stack, ["/", place.folder])
     statuses = []
     for value in [*KEYS[section][key], "", " "]:
         text = TEXTS[section].format(key, value.replace("{name}", place.name))

@@ -32,6 +32,27 @@ __attribute__((noreturn)) static void fail_test(const char *why)
 static const ModelDriver driver = {faults_random, fail_test};
 
 static uint64_t seed;
+static char folder[] = "/tmp/ivshmem-model-XXXXXX";
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+/* With what is in it after a failure. */
+static int remove_folder(void **state)
+{
+    DIR *names = opendir(folder);
+    const struct dirent *entry;
+
+    (void)state;
+    while (names && (entry = readdir(names)))
+        (void)unlinkat(dirfd(names), entry->d_name, 0);
+    if (names)
+        (void)closedir(names);
+    return rmdir(folder);
+}
 
 /* What must be the same in two runs that are. */
 typedef struct Outcome {
@@ -43,10 +64,10 @@ static Outcome run_steps(ModelSetting setting, uint64_t steps)
 {
     int open_before = count_open_fds();
     static Model model;
-    char path[64];
+    char path[sizeof(folder) + 8];
 
     faults = (Faults){.random = seed};
-    (void)snprintf(path, sizeof(path), "/tmp/ivshmem-model-%d", (int)getpid());
+    (void)snprintf(path, sizeof(path), "%s/socket", folder);
     model_start(&model, &driver, &setting, path);
     while (model.step < steps)
         model_step(&model);
@@ -122,5 +143,5 @@ int main(void)
     seed = environment("MODEL_SEED", (uint64_t)now.tv_nsec | 1);
     print_message("# MODEL_SEED=%" PRIu64 "\n", seed);
     faults_install();
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
