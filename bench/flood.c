@@ -7,9 +7,14 @@
  * the percentiles of both, in ns, and how often the flood got in, in a second. The OPTIONs are the
  * server's.
  *
+ * The floor: a process that closes each connection of that user as soon as it has seen whose it is,
+ * and sends the others the three messages. What the kernel makes a newcomer wait, it waits there
+ * too.
+ *
  * KINDs of flood: "leave" hangs up at once; "stay" keeps its latest 1,000 connections and reads
  * nothing; "read" reads the first message of each and hangs up.
  */
+#include "accept-floor.h"
 #include "common.h"
 #include "newcomer.h"
 #include "server.h"
@@ -31,6 +36,7 @@
 #define STEP_NS   (NS_PER_S / 100) /* between two newcomers */
 #define PHASE     50               /* samples, after which idle and flood change places */
 #define N_STAYING 1000
+#define BACKLOG   256            /* the server's, unless told otherwise */
 #define WARM_UP   (NS_PER_S / 5) /* from the flood's start to the first sample */
 
 typedef enum Kind { LEAVE, STAY, READ, N_KINDS } Kind;
@@ -43,6 +49,16 @@ typedef struct Plan {
     unsigned n_samples;
     uint64_t *connects; /* shared with the flood */
 } Plan;
+
+enum { SERVER, FLOOR, N_SIDES };
+
+typedef struct Side {
+    const char *name, *path;
+    pid_t pid;
+    int64_t *idle, *flooded; /* samples */
+    uint64_t connects;       /* of the flood, in the time that it lasted */
+    int64_t lasted;
+} Side;
 
 static void become(uid_t uid)
 {
@@ -118,35 +134,77 @@ static void sample(const char *path, int64_t *samples, unsigned n)
     }
 }
 
-static void measure(const Plan *plan, const BenchServer *server, int64_t *samples)
+static void sample_flooded(const Plan *plan, Side *side, unsigned done, unsigned n)
 {
-    int64_t *flooded = samples + plan->n_samples, lasted = 0;
-    uint64_t connects = 0;
+    pid_t child = start_child();
+    uint64_t before;
+    int64_t began;
 
+    if (child == 0)
+        flood(plan, side->path);
+    sleep_until(now_ns() + WARM_UP);
+    before = __atomic_load_n(plan->connects, __ATOMIC_RELAXED);
+    began = now_ns();
+    sample(side->path, side->flooded + done, n);
+    side->connects += __atomic_load_n(plan->connects, __ATOMIC_RELAXED) - before;
+    side->lasted += now_ns() - began;
+    stop_child(child);
+}
+
+static void print(Side *side, unsigned n_samples)
+{
+    (void)printf("\"%s\": {", side->name);
+    newcomer_print("idle", side->idle, n_samples);
+    (void)printf(", ");
+    newcomer_print("flooded", side->flooded, n_samples);
+    (void)printf(", \"connects_per_s\": %.0f}",
+                 (double)side->connects * 1e9 / (double)side->lasted);
+    side->connects = 0;
+    side->lasted = 0;
+}
+
+/* One round: each side idle and flooded by turns, a phase each. */
+static void measure(const Plan *plan, Side *sides)
+{
     for (unsigned done = 0; done < plan->n_samples; done += PHASE) {
         unsigned n = plan->n_samples - done < PHASE ? plan->n_samples - done : PHASE;
-        uint64_t before;
-        int64_t began;
-        pid_t child;
 
-        (void)cpu_ns_settled(bench_worker(server->pid));
-        sample(server->path, samples + done, n);
-        if ((child = start_child()) == 0)
-            flood(plan, server->path);
-        sleep_until(now_ns() + WARM_UP);
-        before = __atomic_load_n(plan->connects, __ATOMIC_RELAXED);
-        began = now_ns();
-        sample(server->path, flooded + done, n);
-        connects += __atomic_load_n(plan->connects, __ATOMIC_RELAXED) - before;
-        lasted += now_ns() - began;
-        stop_child(child);
+        for (Side *side = sides; side < sides + N_SIDES; side++) {
+            (void)cpu_ns_settled(side->pid);
+            sample(side->path, side->idle + done, n);
+            sample_flooded(plan, side, done, n);
+        }
     }
     (void)printf("{");
-    newcomer_print("idle", samples, plan->n_samples);
+    print(&sides[SERVER], plan->n_samples);
     (void)printf(", ");
-    newcomer_print("flooded", flooded, plan->n_samples);
-    (void)printf(", \"connects_per_s\": %.0f}\n", (double)connects * 1e9 / (double)lasted);
+    print(&sides[FLOOR], plan->n_samples);
+    (void)printf("}\n");
     (void)fflush(stdout);
+}
+
+static void init_side(Side *side, const char *name, const BenchServer *server, pid_t pid,
+                      unsigned n_samples)
+{
+    *side = (Side){.name = name, .path = server->path, .pid = pid};
+    side->idle = calloc(2 * (size_t)n_samples, sizeof(*side->idle));
+    if (!side->idle)
+        die("no memory");
+    side->flooded = side->idle + n_samples;
+    /* Others may connect. */
+    if (chmod(server->folder, 0755) < 0 || chmod(server->path, 0666) < 0)
+        die("chmod");
+}
+
+static void start_floor(BenchServer *floor, uid_t unwanted)
+{
+    int listener;
+
+    bench_server_make_folder(floor);
+    listener = floor_listen(floor->path, BACKLOG);
+    if ((floor->pid = start_child()) == 0)
+        floor_turn_away(listener, unwanted);
+    (void)close(listener);
 }
 
 static Kind find_kind(const char *name)
@@ -159,8 +217,8 @@ static Kind find_kind(const char *name)
 
 int main(int argc, char **argv)
 {
-    BenchServer server;
-    int64_t *samples;
+    BenchServer server, bare;
+    Side sides[N_SIDES];
     Plan plan;
 
     if (argc < 6)
@@ -170,16 +228,18 @@ int main(int argc, char **argv)
     plan.n_samples = (unsigned)argument(argv[4], 1, 1000000);
     plan.connects = mmap(NULL, sizeof(*plan.connects), PROT_READ | PROT_WRITE,
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    samples = calloc(2 * (size_t)plan.n_samples, sizeof(*samples));
-    if (!samples || plan.connects == MAP_FAILED)
+    if (plan.connects == MAP_FAILED)
         die("no memory");
     raise_fd_limit();
     bench_server_start_with(&server, argv[1], 1, 0, argv + 6);
-    if (chmod(server.folder, 0755) < 0 || chmod(server.path, 0666) < 0)
-        die("chmod");
+    start_floor(&bare, plan.uid);
+    init_side(&sides[SERVER], "server", &server, bench_worker(server.pid), plan.n_samples);
+    init_side(&sides[FLOOR], "floor", &bare, bare.pid, plan.n_samples);
     for (int64_t left = argument(argv[5], 1, 1000); left > 0; left--)
-        measure(&plan, &server, samples);
+        measure(&plan, sides);
     bench_server_stop(&server);
-    free(samples);
+    bench_server_stop(&bare);
+    for (int i = 0; i < N_SIDES; i++)
+        free(sides[i].idle);
     return EXIT_SUCCESS;
 }

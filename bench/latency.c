@@ -119,7 +119,7 @@ static void measure_floor(const Plan *plan, int64_t *samples, unsigned n_samples
         die("calloc");
     theirs = ours + plan->n_clients;
     bench_server_make_folder(&floor);
-    listener = floor_listen(floor.path);
+    listener = floor_listen(floor.path, 100);
     floor.pid = start_child();
     if (floor.pid == 0)
         floor_accept(listener);

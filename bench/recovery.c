@@ -53,7 +53,7 @@ static void start_floor(BenchServer *floor)
     int listener;
 
     bench_server_make_folder(floor);
-    listener = floor_listen(floor->path);
+    listener = floor_listen(floor->path, 100);
     floor->pid = start_child();
     if (floor->pid == 0)
         keep_floor(listener);
