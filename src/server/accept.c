@@ -12,10 +12,12 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
-#define FDS_KEPT_FREE 32                 /* for what the host program opens after the start */
-#define FDS_COUNTED   65536              /* are looked at: more are not open at the start */
-#define ACCEPT_LATER  INT64_C(100000000) /* ns, when a connection cannot even be turned away */
-#define NS_PER_S      INT64_C(1000000000)
+#define FDS_KEPT_FREE    32                 /* for what the host program opens after the start */
+#define FDS_COUNTED      65536              /* are looked at: more are not open at the start */
+#define ACCEPT_LATER     INT64_C(100000000) /* ns, when a connection cannot even be turned away */
+#define GLANCE_LISTENERS 4                  /* are looked at */
+#define GLANCE_TURN      64                 /* connections of each */
+#define NS_PER_S         INT64_C(1000000000)
 
 static const char *const refusals[] = {
     [IVSHMEM_SERVER_REFUSED_NO_FD] = "out of file descriptors",
@@ -340,4 +342,16 @@ void accept_turn(ServerCore *core, Listener *listener, unsigned most)
 {
     for (unsigned i = 0; i < most && accept_one(core, listener); i++)
         ;
+}
+
+void accept_glance(ServerCore *core)
+{
+    uint32_t limit = core->state.header->listener_limit;
+
+    for (uint32_t i = 0; i < limit && i < GLANCE_LISTENERS; i++) {
+        Listener *listener = listener_at(core, core->glance++ % limit);
+
+        if (listener && !listener->accept.waiting)
+            accept_turn(core, listener, GLANCE_TURN);
+    }
 }

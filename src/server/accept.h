@@ -31,6 +31,10 @@ unsigned accept_most_clients(unsigned n_vectors);
 /** Accepts what waits at a listener, `most` connections at most. */
 void accept_turn(struct ServerCore *core, struct Listener *listener, unsigned most);
 
+/** Accepts some of what waits, without having been told at which listener: looks at a few of them,
+ *  the next time at others. */
+void accept_glance(struct ServerCore *core);
+
 /** Whether the listener's limits let another client in now. */
 bool accept_is_due(const struct ServerCore *core, const struct Listener *listener);
 

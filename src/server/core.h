@@ -28,6 +28,7 @@ typedef struct ServerCore {
     Region region;
     ListenSocket first; /* the first one's, while it is only locked */
     uint32_t n_waiting; /* listeners that are not polled for now */
+    uint32_t glance;    /* the listener that accept_glance() looks at next */
     Lobby lobby;
     Linger linger;
     Outbox outbox;

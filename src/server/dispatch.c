@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define EVENTS_MAX 64 /* in a turn */
+#define EVENTS_MAX 16 /* in a turn */
 
 /* A client has hung up or written something, which the protocol forbids. */
 static void handle_input(ServerCore *core, uint32_t slot)
@@ -111,6 +111,8 @@ int dispatch_turn(ServerCore *core)
         handle_timers(core);
     if (n_listeners)
         accept_all(core, listeners, n_listeners);
+    if (n == EVENTS_MAX)
+        accept_glance(core); /* the kernel may tell of hundreds of hang-ups first */
     if (core->lobby.n_queues)
         lobby_turn(core);
     outbox_turn(core);

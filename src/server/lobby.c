@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define HUNG_UP_TURN 1024 /* connections of a turn that need not be set up any more */
+#define HUNG_UP_TURN 64 /* connections of a turn that need not be set up any more */
+#define GLANCE_AFTER 16 /* of these: they take as long as a set-up */
 
 struct LobbyPlace {
     int sock;
@@ -209,8 +210,9 @@ void lobby_turn(ServerCore *core)
 
         if (accept_take(core, listener, take_first(&core->lobby, queue)))
             n_set_up++;
-        else
-            n_hung_up++;
+        else if (++n_hung_up % GLANCE_AFTER)
+            continue;
+        accept_glance(core); /* who comes meanwhile does not wait for all of these */
     }
     end_turn(&core->lobby);
     if (n_set_up + n_hung_up > 0)
