@@ -112,7 +112,8 @@ typedef struct IvshmemServerCredentials {
     pid_t pid;
     uid_t uid;
     gid_t gid;
-    const gid_t *groups; /**< supplementary ones; valid during the call */
+    const gid_t *groups; /**< supplementary ones, valid during the call; none with
+                              IVSHMEM_SERVER_REFUSED_UID_LIMIT, where nobody looked at them */
     size_t n_groups;
 } IvshmemServerCredentials;
 

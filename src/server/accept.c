@@ -85,16 +85,16 @@ static void refuse(ServerCore *core, Listener *listener, IvshmemServerRefusal re
                    const IvshmemServerCredentials *who, unsigned limit)
 {
     IvshmemServer *server = core->server;
-    char command[COMMAND_SIZE], value[16] = "";
+    char value[16] = "";
 
     if (limit)
         (void)snprintf(value, sizeof(value), " %u", limit);
     listener->n_refusals++;
     core->state.header->stats.n_refusals[reason]++;
-    credentials_command(who->pid, command);
-    core_log(server, LOG_WARNING, "client refused (%s, pid %d, uid %u, gid %u)%s%s: %s%s", command,
-             (int)who->pid, (unsigned)who->uid, (unsigned)who->gid, *listener->name ? " at " : "",
-             listener->name, refusals[reason], value);
+    core_log(server, LOG_WARNING, "client refused (%s, pid %d, uid %u, gid %u)%s%s: %s%s",
+             credentials_command_again(&core->refused, who->pid), (int)who->pid, (unsigned)who->uid,
+             (unsigned)who->gid, *listener->name ? " at " : "", listener->name, refusals[reason],
+             value);
     if (server->config_.client_refused)
         server->config_.client_refused(server->config_.opaque, server, (int)listener->index, reason,
                                        who);
@@ -278,15 +278,6 @@ static bool is_one_too_many(ServerCore *core, uid_t uid)
     return n + lobby_count(&core->lobby, uid) >= most;
 }
 
-static void refuse_one_too_many(ServerCore *core, Listener *listener, int sock,
-                                Credentials *credentials)
-{
-    credentials_get_groups(credentials, sock);
-    refuse(core, listener, IVSHMEM_SERVER_REFUSED_UID_LIMIT, &credentials->who,
-           core->server->config_.max_clients_per_uid);
-    credentials_free(credentials);
-}
-
 /* Takes the connection over. Launchers probe sockets: who has hung up already costs nothing. */
 static void receive(ServerCore *core, Listener *listener, int sock)
 {
@@ -300,7 +291,8 @@ static void receive(ServerCore *core, Listener *listener, int sock)
     credentials_get_peer(&credentials, sock);
     uid = credentials.who.uid;
     if (is_one_too_many(core, uid))
-        refuse_one_too_many(core, listener, sock, &credentials);
+        refuse(core, listener, IVSHMEM_SERVER_REFUSED_UID_LIMIT, &credentials.who,
+               core->server->config_.max_clients_per_uid);
     else if (lobby_goes_first(&core->lobby, listener, uid) &&
              accept_may_admit(core, listener, sock))
         take(core, listener, fd_steal(&owned), &credentials);

@@ -2,12 +2,15 @@
 #include "server/credentials.h"
 
 #include "util/cleanup.h"
+#include "util/deadline.h"
 
 #include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#define REMEMBERED INT64_C(100000000) /* ns; a process may change its name */
 
 /* The supplementary groups; *n is 0 if they cannot be had. The caller's. */
 static gid_t *get_groups(int sock, size_t *n)
@@ -73,4 +76,16 @@ void credentials_command(pid_t pid, char command[static COMMAND_SIZE])
     for (char *c = command; *c; c++)
         if (!isprint((unsigned char)*c))
             *c = '?';
+}
+
+const char *credentials_command_again(CommandMemory *memory, pid_t pid)
+{
+    int64_t now = deadline_now();
+
+    if (memory->pid != pid || pid == 0 || now - memory->read_at >= REMEMBERED) {
+        credentials_command(pid, memory->command);
+        memory->pid = pid;
+        memory->read_at = now;
+    }
+    return memory->command;
 }

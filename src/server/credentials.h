@@ -22,3 +22,14 @@ void credentials_free(Credentials *credentials);
 
 /** The name of a process's command, or "?" if it cannot be read. */
 void credentials_command(pid_t pid, char command[static COMMAND_SIZE]);
+
+/** The name that was read last. */
+typedef struct CommandMemory {
+    pid_t pid; /* 0: none was */
+    int64_t read_at;
+    char command[COMMAND_SIZE];
+} CommandMemory;
+
+/** The same, for who may ask a hundred thousand times in a second: one process's name is read again
+ * after a moment only. @return valid until the next call */
+const char *credentials_command_again(CommandMemory *memory, pid_t pid);

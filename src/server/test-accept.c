@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Who comes while the server has much to do for others is served in the same turn of the loop. */
+/* Who comes while the server has much to do for others is served in the same turn of the loop. And
+ * the name of who is refused again and again is not read each time. */
 #include "ivshmem-server.h"
+#include "server/credentials.h"
 #include "util/address.h"
 #include "util/cleanup.h"
+#include "util/deadline.h"
 #include "util/sys.h"
 #include "util/testing.h"
 
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 
 #define N_OTHERS 40 /* more than a turn sets up, or hears of */
 #define SET_UP   24 /* bytes: version, ID, memory */
@@ -122,11 +126,29 @@ static void test_behind_many_hang_ups(void **state)
     assert_true(is_set_up(place.newcomer));
 }
 
+static void test_name_is_remembered(void **state)
+{
+    CommandMemory memory = {0};
+
+    (void)state;
+    assert_int_equal(prctl(PR_SET_NAME, "one"), 0);
+    assert_string_equal(credentials_command_again(&memory, getpid()), "one");
+    assert_int_equal(prctl(PR_SET_NAME, "other"), 0);
+    memory.read_at = deadline_now() + 1000000000;
+    assert_string_equal(credentials_command_again(&memory, getpid()), "one");
+    assert_string_equal(credentials_command_again(&memory, 0), "?");
+    assert_string_equal(credentials_command_again(&memory, getpid()), "other");
+    assert_int_equal(prctl(PR_SET_NAME, "third"), 0);
+    memory.read_at = deadline_now() - 1000000000;
+    assert_string_equal(credentials_command_again(&memory, getpid()), "third");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_between_two_set_ups, start, stop),
         cmocka_unit_test_setup_teardown(test_behind_many_hang_ups, start, stop),
+        cmocka_unit_test(test_name_is_remembered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,16 +38,16 @@ void events_client_refused(const DaemonRegion *region, int listener, IvshmemServ
                            const IvshmemServerCredentials *who)
 {
     Control *control = hearing(region);
-    char command[COMMAND_SIZE];
+    static CommandMemory memory;
     IvshmemServerListenerInfo info;
 
     if (!control || ivshmem_server_listener_info(&region->server, listener, &info) < 0)
         return;
-    credentials_command(who->pid, command);
     control_tell(control, "CLIENT_REFUSED",
                  json_pack("{s:s,s:s,s:s,s:i,s:I,s:I,s:s}", "region", region->settings.name, "name",
                            info.name, "reason", refusal_name(reason), "pid", (int)who->pid, "uid",
-                           (json_int_t)who->uid, "gid", (json_int_t)who->gid, "command", command));
+                           (json_int_t)who->uid, "gid", (json_int_t)who->gid, "command",
+                           credentials_command_again(&memory, who->pid)));
 }
 
 static void tell_region(const DaemonRegion *region, const char *event)
