@@ -204,7 +204,6 @@ static void tell_rate(const ServerCore *core, Listener *listener, int sock, int6
              "more clients connect to %s than max_accepts_per_s %u: pid %d, uid %u waits his turn",
              listener->socket.path, listener->accept.rate, (int)credentials.who.pid,
              (unsigned)credentials.who.uid);
-    credentials_free(&credentials);
 }
 
 /* From when on the listener's rate allows another client. A second's worth may come at once. */
