@@ -140,6 +140,8 @@ typedef struct IvshmemServerConfig {
                             whoever touches it (SIGBUS) */
     uint64_t huge_page_size; /**< of a memfd, in bytes: 2 MiB, 1 GiB, ...; 0 (default): none */
     uid_t memory_uid;        /**< who is to own a memory that is made; (uid_t)-1 (default): we */
+    gid_t memory_gid;        /**< the group that may write to a named memory that exists; one that
+                                  others may write to is refused; (gid_t)-1 (default): none */
     int socket_mode;         /**< -1 (default): 0777 less the umask */
     uid_t socket_uid;        /**< (uid_t)-1 (default): we */
     gid_t socket_gid;        /**< (gid_t)-1 (default): ours */

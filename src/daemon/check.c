@@ -138,6 +138,7 @@ static void check_memory(Check *check, const RegionSettings *settings)
         .no_reserve = settings->config.no_reserve,
         .huge_page_size = settings->config.huge_page_size,
         .owner = settings->config.memory_uid,
+        .group = settings->config.memory_gid,
     };
     ErrorText error;
 

@@ -128,6 +128,16 @@ unsigned config_count_reserved(const RegionSettings *settings)
     return n;
 }
 
+/* Whom a socket lets in to write may also write to the memory by its name. */
+static gid_t group_of_writers(const RegionSettings *settings)
+{
+    for (unsigned i = 0; i < settings->n_listeners; i++)
+        if (settings->listeners[i].config.socket_gid != (gid_t)-1 &&
+            !settings->listeners[i].config.read_only)
+            return settings->listeners[i].config.socket_gid;
+    return (gid_t)-1;
+}
+
 void config_finish_region(RegionSettings *settings, const ConfigContext *context, const char *where,
                           Problems *problems)
 {
@@ -154,6 +164,7 @@ void config_finish_region(RegionSettings *settings, const ConfigContext *context
                 problems_add(problems, "%s: reserved-id %lld is that of listener %s", place,
                              (long long)listener->config.reserved_id, settings->listeners[j].name);
     }
+    settings->config.memory_gid = group_of_writers(settings);
     n_reserved = config_count_reserved(settings);
     if (settings->config.max_clients && n_reserved > settings->config.max_clients)
         problems_add(problems,

@@ -61,6 +61,7 @@ static OptionsResult conclude(Options *options, const Option *region_option, int
         server->socket_mode = 0660;
     /* What the server opens again or removes later must be its user's. */
     server->memory_uid = options->run_uid;
+    server->memory_gid = server->socket_gid;
     if (server->socket_uid == (uid_t)-1)
         server->socket_uid = options->run_uid;
     return OPTIONS_RUN;

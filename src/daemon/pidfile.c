@@ -26,7 +26,7 @@ static int check(int fd, const char *path, uid_t owner)
 
     if (fstat(fd, &found) < 0)
         return complain(path, "look at", errno);
-    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, owner) : "is not a file";
+    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, owner, (gid_t)-1) : "is not a file";
     if (!why)
         return 0;
     (void)fprintf(stderr, "ivshmem-server: the pidfile %s %s: it is not used\n", path, why);

@@ -85,7 +85,8 @@ static int check_existing(int fd, const RegionSpec *spec, ErrorText *error)
     if (fd < 0 || fstat(fd, &found) < 0)
         return error_set(error, -errno, "cannot open the shared memory object %s: %s", spec->name,
                          strerror(errno));
-    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->owner) : "is not a file";
+    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->owner, spec->group)
+                                 : "is not a file";
     if (why)
         return error_set(error, -EPERM, "the shared memory object %s exists and %s: it is not used",
                          spec->name, why);

@@ -39,6 +39,7 @@ typedef struct RegionSpec {
     bool no_reserve;         /* do not reserve the pages */
     uint64_t huge_page_size; /* of a memfd; 0: none */
     uid_t owner;             /* of what is made; (uid_t)-1: we */
+    gid_t group;             /* may write to an object that exists; (gid_t)-1: none may */
 } RegionSpec;
 
 /** The size that a region of at least this many bytes has. @return 0, -EINVAL for 0, -ERANGE */

@@ -28,7 +28,8 @@ static int check_lock(int fd, const ListenSpec *spec, const char *path, ErrorTex
     if (fstat(fd, &found) < 0)
         return error_set(error, -errno, "cannot look at the lock file %s: %s", path,
                          strerror(errno));
-    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->uid) : "is not a file";
+    why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->uid, (gid_t)-1)
+                                 : "is not a file";
     return why ? error_set(error, -EPERM, "the lock file %s %s: it is not used", path, why) : 0;
 }
 
@@ -84,7 +85,7 @@ static int look_at_path(const char *path, struct stat *found, ErrorText *error)
 static int check_dead(const char *path, const struct stat *found, const ListenSpec *spec,
                       ErrorText *error)
 {
-    const char *why = trust_reason_against(found, spec->uid);
+    const char *why = trust_reason_against(found, spec->uid, (gid_t)-1);
 
     return why ? error_set(error, -EPERM, "the dead server's socket %s %s: it is left alone", path,
                            why)

@@ -29,6 +29,7 @@ void ivshmem_server_config_init(IvshmemServerConfig *config)
         .shm_size = 4 << 20,
         .n_vectors = 1,
         .memory_uid = (uid_t)-1,
+        .memory_gid = (gid_t)-1,
         .socket_mode = -1,
         .socket_uid = (uid_t)-1,
         .socket_gid = (gid_t)-1,

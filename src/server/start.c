@@ -93,6 +93,7 @@ static int open_memory(ServerCore *core)
         .no_reserve = server->config_.no_reserve,
         .huge_page_size = server->config_.huge_page_size,
         .owner = server->config_.memory_uid,
+        .group = server->config_.memory_gid,
     };
     int r = region_open(&core->region, &spec, &error);
 

@@ -11,9 +11,9 @@
 /**
  * Why a file of which this is known cannot be trusted to be its owner's alone, or NULL: it belongs
  * to somebody who is neither us nor root nor `also` ((uid_t)-1: nobody else), others can write to
- * it, or it has another name somewhere.
+ * it, who are not all in `group` ((gid_t)-1: in none), or it has another name somewhere.
  */
-static inline const char *trust_reason_against(const struct stat *found, uid_t also)
+static inline const char *trust_reason_against(const struct stat *found, uid_t also, gid_t group)
 {
     if (found->st_uid != geteuid() && found->st_uid != 0 &&
         (also == (uid_t)-1 || found->st_uid != also))
@@ -22,6 +22,9 @@ static inline const char *trust_reason_against(const struct stat *found, uid_t a
         return "is a symbolic link";
     if (!S_ISSOCK(found->st_mode) && found->st_mode & S_IWOTH)
         return "can be written by everybody";
+    if (!S_ISSOCK(found->st_mode) && found->st_mode & S_IWGRP &&
+        (group == (gid_t)-1 || found->st_gid != group))
+        return "can be written by its group";
     if (found->st_nlink > 1)
         return "has a second name";
     return NULL;

@@ -47,15 +47,18 @@ def squat(path, what, how, uid):
         os.chown(path, uid, uid)
     elif how == "writable":
         path.chmod(0o666)
+    elif how == "group":
+        os.chown(path, -1, uid)
+        path.chmod(0o660)
 
 
 WHY = {"owner": "belongs to somebody else", "writable": "can be written by everybody",
-       "second name": "has a second name", "link": ""}
+       "group": "can be written by its group", "second name": "has a second name", "link": ""}
 
 
-# A socket that everybody may connect to can be a dead server's.
+# A socket that everybody, or a group, may connect to can be a dead server's.
 SQUATS = [(what, how) for what in ["object", "socket", "lock", "pidfile"] for how in WHY
-          if (what, how) != ("socket", "writable")]
+          if what != "socket" or how not in ("writable", "group")]
 
 
 @pytest.mark.parametrize(("what", "how"), SQUATS)
@@ -71,6 +74,21 @@ def test_squatted(place, uid, what, how):
     # Looking at it changes the time of that.
     assert {n: (s[:7], s.st_mtime_ns, b) for n, (s, b) in after.items()} == {
         n: (s[:7], s.st_mtime_ns, b) for n, (s, b) in before.items()}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_object_that_a_group_can_write(place, uid, asked):
+    """Those whom the socket lets in get the memory anyway; any other group's members do not."""
+    path = place.object()
+    squat(path, "object", "group", uid)
+    if asked:
+        server = place.server("--group", uid)
+        place.peer()
+        assert server.stop() == 0
+    else:
+        done = place.run("--group", uid + 1)
+        assert done.returncode == 1 and WHY["group"] in done.stderr and path.name in done.stderr
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
 
 
 @pytest.mark.parametrize("what", ["object", "lock", "pidfile"])

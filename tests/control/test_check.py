@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """--check-config: it says everything that is wrong, also with this machine, and what it passes starts."""
 
+import os
 import pathlib
 import re
 import socket
@@ -378,3 +379,20 @@ def test_of_all_options_only_those_that_matter(configured):
     """The pidfile of a daemon that runs is not looked at."""
     configured.write("web", "[region]")
     assert check(configured, "--pidfile", "/no/such/pid") == (0, [])
+
+
+@pytest.mark.parametrize(("keys", "used"), [
+    ("group={group}", True), ("group={group}\nread-only=yes", False), ("", False)], ids=str)
+def test_object_that_a_group_can_write(configured, stack, keys, used):
+    """It is used if a socket lets that group in to write."""
+    path = configured.place.object()
+    stack.callback(path.unlink)
+    path.write_bytes(bytes(64 << 10))
+    path.chmod(0o660)
+    os.chown(path, -1, os.getegid())
+    configured.write("web", f"[region]\nsize=64K\nshm-name={path.name}\n[listener a]\n"
+                     f"socket={{folder}}/a\n{keys.format(group=os.getegid())}\n")
+    refused = (f"web.conf{HERE}the shared memory object {path.name} exists and can be written by its "
+               "group: it is not used")
+    assert check(configured) == ((0, []) if used else (2, [refused]))
+    assert starts(configured) == used
