@@ -82,6 +82,8 @@ int32_t identity_choose_id(ServerCore *core)
     warn_of_few_ids(core);
     if (id != STATE_NO_ID)
         return id;
+    while (core->ids.uncounted)
+        view_settle_next(&core->state, &core->ids);
     id = ids_least_known(&core->ids, &core->state);
     if (id != STATE_NO_ID)
         recycle_id(core, (uint32_t)id);
@@ -91,6 +93,7 @@ int32_t identity_choose_id(ServerCore *core)
 /* That an ID is present makes it known, whoever has heard of it. */
 void identity_join(ServerCore *core, uint32_t slot, uint32_t id)
 {
+    view_settle(&core->state, &core->ids, id);
     core->state.clients[slot].id = (int32_t)id;
     world_join(&core->state, slot, id);
     ids_learn(&core->ids, id);
@@ -101,6 +104,7 @@ void identity_leave(ServerCore *core, uint32_t slot)
 {
     uint32_t id = (uint32_t)core->state.clients[slot].id;
 
+    view_settle(&core->state, &core->ids, id);
     world_leave(&core->state, id);
     ids_forget(&core->ids, id);
     outbox_wake_all(&core->outbox, &core->state);

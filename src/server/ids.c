@@ -59,15 +59,6 @@ void ids_unseal(Ids *ids, uint32_t block)
         ids->known[block * BLOCK_IDS + i]++;
 }
 
-void ids_learn_block(Ids *ids, uint32_t block, uint32_t n)
-{
-    uint64_t *taken = ids->taken + (size_t)block * (BLOCK_IDS / 64);
-
-    ids->n_taken += BLOCK_IDS - bitmap_count(taken, BLOCK_IDS);
-    memset(taken, 0xff, BLOCK_IDS / 8);
-    ids->sealed[block] += n;
-}
-
 void ids_forget_block(Ids *ids, uint32_t block)
 {
     ids->sealed[block]--;

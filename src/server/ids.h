@@ -13,6 +13,9 @@
  * has seen all of a block go. It has sealed the block then, and counts once for it, not for each
  * ID. So counters that are not 0 are those of IDs that live or are only in part used up.
  *
+ * A process that goes on after another knows at once which IDs are taken, and counts who knows them
+ * block by block, when it is needed (view_settle()).
+ *
  * When every ID is present or known to somebody, the one that the fewest clients know is given out
  * again. Those clients are never told of it (view.h).
  */
@@ -26,6 +29,7 @@ typedef struct Ids {
     uint32_t sealed[N_BLOCKS]; /* clients that have sealed the block: they know all */
     uint64_t taken[BITMAP_WORDS(WIRE_N_IDS)]; /* IDs that somebody knows, or holds */
     uint32_t n_taken;
+    uint64_t uncounted; /* set of blocks: their IDs' `known` is 0 whoever knows them */
 } Ids;
 
 /** @return 0 or -ENOMEM */
@@ -35,31 +39,24 @@ void ids_free(Ids *ids);
 /** The lowest ID that nobody has heard of, or STATE_NO_ID. */
 int32_t ids_lowest_unknown(const Ids *ids);
 
-/** The ID that is not present and known to the fewest, the lowest of those, or STATE_NO_ID. */
+/** The ID that is not present and known to the fewest, the lowest of those, or STATE_NO_ID. Every
+ *  block is counted. */
 int32_t ids_least_known(const Ids *ids, const State *state);
 
-/** How many clients' view of the ID is not unknown. */
+/** How many clients' view of the ID is not unknown. Here and below, its block is counted. */
 static inline uint32_t ids_count(const Ids *ids, uint32_t id)
 {
     return ids->known[id] + ids->sealed[id / BLOCK_IDS];
 }
 
-/** So many clients' view of the ID stops being unknown. */
-static inline void ids_learn_times(Ids *ids, uint32_t id, uint32_t n)
+/** A client's view of the ID stops being unknown, or becomes it. */
+static inline void ids_learn(Ids *ids, uint32_t id)
 {
-    if (n == 0)
-        return; /* its counter may be on a page that nobody has touched */
     if (ids_count(ids, id) == 0) {
         bitmap_set(ids->taken, id);
         ids->n_taken++;
     }
-    ids->known[id] += n;
-}
-
-/** A client's view of the ID stops being unknown, or becomes it. */
-static inline void ids_learn(Ids *ids, uint32_t id)
-{
-    ids_learn_times(ids, id, 1);
+    ids->known[id]++;
 }
 
 static inline void ids_forget(Ids *ids, uint32_t id)
@@ -74,10 +71,6 @@ static inline void ids_forget(Ids *ids, uint32_t id)
 /** A client that knows all of a block seals it, or keeps it ID by ID again. */
 void ids_seal(Ids *ids, uint32_t block);
 void ids_unseal(Ids *ids, uint32_t block);
-
-/** So many clients that have sealed a block come to know it: the process before us has counted
- *  them. */
-void ids_learn_block(Ids *ids, uint32_t block, uint32_t n);
 
 /** A client that has sealed a block leaves. */
 void ids_forget_block(Ids *ids, uint32_t block);

@@ -66,20 +66,17 @@ static void rebuild_world(ServerCore *core)
     }
 }
 
-/* Who knows which ID: counted from nothing, after the batch was settled. */
+/* Which IDs are taken, after the batch was settled. */
 static int rebuild_ids(ServerCore *core)
 {
-    const State *state = &core->state;
-    uint32_t n = core->ids.n, id;
+    uint32_t n = core->ids.n;
     int r;
 
     ids_free(&core->ids);
     r = ids_new(&core->ids, n);
     if (r < 0)
         return r;
-    view_count(state, &core->ids);
-    BITMAP_FOREACH(id, state->present, WIRE_N_IDS)
-        ids_learn(&core->ids, id);
+    view_survey(&core->state, &core->ids);
     return 0;
 }
 
@@ -147,7 +144,7 @@ int recover_client(ServerCore *core, uint32_t slot)
 
 bool recover_has_work(const ServerCore *core)
 {
-    return !core->recovers_later && core->outbox.n_returning > 0;
+    return !core->recovers_later && (core->outbox.n_returning > 0 || core->ids.uncounted);
 }
 
 void recover_turn(ServerCore *core)
@@ -157,6 +154,8 @@ void recover_turn(ServerCore *core)
 
     if (!recover_has_work(core))
         return;
+    if (outbox->n_returning == 0)
+        view_settle_next(&core->state, &core->ids);
     BITMAP_FOREACH(slot, outbox->returning, outbox->n_slots) {
         if (n++ == RECOVER_TURN)
             return;

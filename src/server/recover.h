@@ -8,7 +8,8 @@
  *
  * Newcomers are not to wait for what takes a call of the kernel for each client that is there: that
  * comes in the turns of the loop, for some at a time (recover_turn()). Until then such a client is
- * sent nothing, and its end is not noticed.
+ * sent nothing, and its end is not noticed. Nor do they wait until it is counted how many clients
+ * know which ID, where IDs have been used up for long: that no client knows theirs takes less.
  *
  * Descriptors that nothing knows of are left: of a connection that was accepted a moment before, of
  * eventfds for a client that did not come to count, of one that was being closed. The host program
@@ -31,7 +32,8 @@ struct ServerCore;
  */
 int recover(struct ServerCore *core, ErrorText *error);
 
-/** A part of the clients that were found in the state: they are polled and sent to from now on. */
+/** A part of the clients that were found in the state: they are polled and sent to from now on.
+ *  When that is done, IDs are counted, a block at a time. */
 void recover_turn(struct ServerCore *core);
 bool recover_has_work(const struct ServerCore *core);
 

@@ -69,6 +69,7 @@ static uint32_t join(Fixture *fixture, uint32_t slot)
     int32_t id = ids_lowest_unknown(&fixture->ids);
 
     assert_true(id >= 0);
+    view_settle(&fixture->state, &fixture->ids, (uint32_t)id);
     fixture->state.clients[slot].id = id;
     world_join(&fixture->state, slot, (uint32_t)id);
     ids_learn(&fixture->ids, (uint32_t)id);
@@ -81,6 +82,7 @@ static void leave(Fixture *fixture, uint32_t slot)
     uint32_t id = (uint32_t)fixture->state.clients[slot].id;
 
     view_clear(&fixture->state, &fixture->ids, slot);
+    view_settle(&fixture->state, &fixture->ids, id);
     world_leave(&fixture->state, id);
     ids_forget(&fixture->ids, id);
 }
@@ -195,10 +197,37 @@ static void test_some_know_a_part(void **data)
     assert_int_equal(fixture->state.clients[STAYS].sealed, 7);
 }
 
-/* Another process counts anew, and finds the same; wherever the one before was killed. */
-static void test_counted_anew(void **data)
+static void settle_all(Fixture *fixture)
 {
-    Fixture *fixture = *data;
+    while (fixture->ids.uncounted)
+        view_settle_next(&fixture->state, &fixture->ids);
+    check_counters(fixture);
+}
+
+/* As another process that goes on: it knows at once which IDs are taken. */
+static void survey(Fixture *fixture)
+{
+    uint32_t n_taken = 0;
+
+    ids_free(&fixture->ids);
+    assert_int_equal(ids_new(&fixture->ids, WIRE_N_IDS), 0);
+    view_survey(&fixture->state, &fixture->ids);
+    for (uint32_t id = 0; id < WIRE_N_IDS; id++) {
+        bool taken = bitmap_test(fixture->state.present, id);
+
+        for (uint32_t slot = 0; slot < CLIENTS; slot++) {
+            ViewWord word = view_word(&fixture->state, slot, id);
+
+            taken |= (word.told | word.spent) >> (id % 64) & 1;
+        }
+        assert_int_equal(bitmap_test(fixture->ids.taken, id), taken);
+        n_taken += taken;
+    }
+    assert_int_equal(fixture->ids.n_taken, n_taken);
+}
+
+static void fill_for_survey(Fixture *fixture)
+{
     uint32_t last = 0;
 
     assert_int_equal(join(fixture, STAYS), 0);
@@ -207,17 +236,56 @@ static void test_counted_anew(void **data)
     for (uint32_t slot = COMES + 1; slot < CLIENTS; slot++)
         for (uint32_t id = slot; id < 3 * BLOCK_IDS; id += slot)
             view_tell(&fixture->state, &fixture->ids, slot, id);
+}
+
+/* Another process counts anew, and finds the same; wherever the one before was killed. */
+static void test_counted_anew(void **data)
+{
+    Fixture *fixture = *data;
+
+    fill_for_survey(fixture);
     for (unsigned between = 0; between < 2; between++) {
-        ids_free(&fixture->ids);
-        assert_int_equal(ids_new(&fixture->ids, WIRE_N_IDS), 0);
         if (between)
             fixture->state.clients[STAYS].sealed |= 1; /* of the one that it keeps */
-        ids_learn(&fixture->ids, 0);
-        view_count(&fixture->state, &fixture->ids);
-        check_counters(fixture);
+        survey(fixture);
+        settle_all(fixture);
     }
     leave(fixture, STAYS);
     check_counters(fixture);
+}
+
+/* What changes before it is counted is counted once. */
+static void test_changes_before_it_is_counted(void **data)
+{
+    Fixture *fixture = *data;
+    State *state = &fixture->state;
+    Ids *ids = &fixture->ids;
+    uint32_t last = BLOCK_IDS;
+
+    fill_for_survey(fixture);
+    survey(fixture);
+    assert_true(state->clients[STAYS].sealed >> 1 & 1);
+    view_unspend(state, ids, STAYS, BLOCK_IDS + 1); /* it keeps the block again */
+    settle_all(fixture);
+    survey(fixture);
+    view_spend(state, ids, STAYS, BLOCK_IDS + 1); /* and has sealed it again */
+    assert_true(state->clients[STAYS].sealed >> 1 & 1);
+    settle_all(fixture);
+    survey(fixture);
+    view_tell(state, ids, COMES + 1, 5 * (COMES + 1) + 1);
+    view_untell(state, ids, COMES + 2, COMES + 2);
+    view_spend(state, ids, COMES + 2, 2 * (COMES + 2));
+    settle_all(fixture);
+    survey(fixture);
+    while (last < 3 * BLOCK_IDS)
+        last = come_and_go(fixture);
+    settle_all(fixture);
+    survey(fixture);
+    view_clear(state, ids, COMES + 1);
+    settle_all(fixture);
+    survey(fixture);
+    leave(fixture, STAYS);
+    settle_all(fixture);
 }
 
 int main(void)
@@ -227,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_some_know_a_part, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_counted_anew, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_changes_before_it_is_counted, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "util/pages.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define TALLY_PLANES 17 /* STATE_MAX_CLIENTS takes so many bits */
 
@@ -49,6 +50,7 @@ static ViewWord *keep(const State *state, Ids *ids, uint32_t slot, uint32_t id)
     ViewWord *cells = view_cell(state, slot, number * BLOCK_IDS);
     bool was_sealed = client->sealed & block;
 
+    view_settle(state, ids, id);
     if (client->kept & block)
         return cells + id % BLOCK_IDS / 64;
     for (uint32_t i = 0; i < BLOCK_IDS / 64; i++)
@@ -96,6 +98,7 @@ static void try_to_seal(const State *state, Ids *ids, uint32_t slot, uint32_t nu
 
     if (!is_spent(view_cell(state, slot, number * BLOCK_IDS)))
         return;
+    view_settle_block(state, ids, number);
     client->sealed |= block;
     state_barrier();
     client->kept &= ~block;
@@ -155,12 +158,10 @@ void view_outdate(State *state, uint32_t slot, uint32_t id)
         word->spent |= word->told & (UINT64_C(1) << (id % 64));
 }
 
-/* The IDs of a word that the client knows and keeps in a tile. */
-static uint64_t known_in(const State *state, uint32_t slot, uint32_t id)
+/* The IDs of a word in a tile that its client knows. */
+static uint64_t known_in(const ViewWord *cell)
 {
-    const ViewWord *word = view_cell(state, slot, id);
-
-    return word->told | word->spent;
+    return cell->told | cell->spent;
 }
 
 /* How many clients have each bit of a word set: bit i of planes[p] is bit p of the number for bit
@@ -190,21 +191,75 @@ static uint32_t tally_of(const Tally *tally, uint32_t bit)
     return n;
 }
 
+/* How many clients know each ID of the block by itself. */
 static void count_block(const State *state, Ids *ids, uint32_t number)
 {
     Tally tallies[BLOCK_IDS / 64] = {0};
-    uint32_t first = number * BLOCK_IDS, slot;
+    uint32_t first = number * BLOCK_IDS;
 
-    BITMAP_FOREACH(slot, state->connected, state->header->max_clients) {
+    for (uint32_t slot = 0; slot < state->header->slot_limit; slot++) {
+        const ViewWord *cells = view_cell(state, slot, first);
+
         if (state->clients[slot].kept >> number & 1)
             for (uint32_t i = 0; i < BLOCK_IDS / 64; i++)
-                tally_add(&tallies[i], known_in(state, slot, first + 64 * i));
+                tally_add(&tallies[i], known_in(cells + i));
     }
-    for (uint32_t i = 0; i < BLOCK_IDS; i++)
-        ids_learn_times(ids, first + i, tally_of(&tallies[i / 64], i % 64));
+    for (uint32_t i = 0; i < BLOCK_IDS; i++) {
+        uint32_t n = tally_of(&tallies[i / 64], i % 64) + bitmap_test(state->present, first + i);
+
+        if (n > 0) /* else the counter may be on a page that nobody has touched */
+            ids->known[first + i] = n;
+    }
 }
 
-void view_count(const State *state, Ids *ids)
+void view_settle_block(const State *state, Ids *ids, uint32_t number)
+{
+    uint64_t block = UINT64_C(1) << number;
+
+    if (ids->uncounted & block)
+        count_block(state, ids, number);
+    ids->uncounted &= ~block;
+}
+
+void view_settle_next(const State *state, Ids *ids)
+{
+    if (ids->uncounted)
+        view_settle_block(state, ids, (uint32_t)__builtin_ctzll(ids->uncounted));
+}
+
+/* Adds the IDs of the block that the clients of a tile know by themselves. Whether all are taken.
+ */
+static bool survey_tile(const State *state, uint64_t *restrict taken, uint32_t first,
+                        uint32_t number)
+{
+    const ViewWord *cells = view_cell(state, first, number * BLOCK_IDS);
+    uint32_t max = state->header->max_clients;
+    uint64_t all = UINT64_MAX;
+
+    for (uint32_t slot = first; slot < first + VIEW_TILE_CLIENTS && slot < max; slot++) {
+        if (state->clients[slot].kept >> number & 1)
+            for (uint32_t i = 0; i < BLOCK_IDS / 64; i++)
+                taken[i] |= known_in(cells + i);
+        cells += BLOCK_IDS / 64;
+    }
+    for (uint32_t i = 0; i < BLOCK_IDS / 64; i++)
+        all &= taken[i];
+    return ~all == 0;
+}
+
+/* The tiles of one block after the other lie side by side, and are read as they lie: there can be
+ * megabytes of them. A block of which all IDs are taken is not looked at again. */
+static void survey_kept(const State *state, Ids *ids, uint64_t left)
+{
+    uint32_t n = state->header->slot_limit, number;
+
+    for (uint32_t first = 0; first < n && left; first += VIEW_TILE_CLIENTS)
+        BITMAP_FOREACH(number, &left, N_BLOCKS)
+            if (survey_tile(state, ids->taken + (size_t)number * (BLOCK_IDS / 64), first, number))
+                left &= ~(UINT64_C(1) << number);
+}
+
+void view_survey(const State *state, Ids *ids)
 {
     Tally sealers = {0}; /* of each block */
     uint64_t all_kept = 0, all_sealed = 0;
@@ -218,16 +273,24 @@ void view_count(const State *state, Ids *ids)
         all_sealed |= sealed;
         tally_add(&sealers, sealed);
     }
-    BITMAP_FOREACH(number, &all_sealed, N_BLOCKS)
-        ids_learn_block(ids, number, tally_of(&sealers, number));
-    BITMAP_FOREACH(number, &all_kept, N_BLOCKS)
-        count_block(state, ids, number);
+    memcpy(ids->taken, state->present, sizeof(ids->taken));
+    BITMAP_FOREACH(number, &all_sealed, N_BLOCKS) {
+        ids->sealed[number] = tally_of(&sealers, number);
+        memset(ids->taken + (size_t)number * (BLOCK_IDS / 64), 0xff, BLOCK_IDS / 8);
+    }
+    survey_kept(state, ids, all_kept & ~all_sealed);
+    ids->n_taken = bitmap_count(ids->taken, WIRE_N_IDS);
+    ids->uncounted = all_kept;
+    for (uint32_t id = 0; id < WIRE_N_IDS; id += 64)
+        if (state->present[id / 64])
+            ids->uncounted |= UINT64_C(1) << (id / BLOCK_IDS);
 }
 
 static void forget_block(const State *state, Ids *ids, uint32_t slot, uint32_t number)
 {
+    view_settle_block(state, ids, number);
     for (uint32_t id = number * BLOCK_IDS; id < (number + 1) * BLOCK_IDS; id += 64)
-        for (uint64_t known = known_in(state, slot, id); known; known &= known - 1)
+        for (uint64_t known = known_in(view_cell(state, slot, id)); known; known &= known - 1)
             ids_forget(ids, id + (uint32_t)__builtin_ctzll(known));
 }
 
@@ -240,8 +303,10 @@ void view_clear(State *state, Ids *ids, uint32_t slot)
     BITMAP_FOREACH(number, &kept, N_BLOCKS)
         forget_block(state, ids, slot, number);
     client->kept = client->sealed = 0;
-    BITMAP_FOREACH(number, &sealed, N_BLOCKS)
+    BITMAP_FOREACH(number, &sealed, N_BLOCKS) {
+        view_settle_block(state, ids, number);
         ids_forget_block(ids, number);
+    }
     BITMAP_FOREACH(number, &kept, N_BLOCKS)
         release(state, ids, slot, number);
 }

@@ -89,8 +89,25 @@ void view_spend_own(State *state, Ids *ids, uint32_t slot, uint32_t id);
 /** told -> stale, if it is told: somebody else is about to hold the ID */
 void view_outdate(State *state, uint32_t slot, uint32_t id);
 
-/** Counts what all clients know, for a process that has not done so. */
-void view_count(const State *state, Ids *ids);
+/**
+ * What all clients know, for a process that has not followed it: which IDs are taken. How many
+ * know each is left to view_settle().
+ *
+ * @param ids  new
+ */
+void view_survey(const State *state, Ids *ids);
+
+/** Counts a block of IDs if that is to be done yet. To be called before anything about one of them
+ *  changes: who knows it, or whether it is present. The functions here do so themselves. */
+void view_settle_block(const State *state, Ids *ids, uint32_t number);
+static inline void view_settle(const State *state, Ids *ids, uint32_t id)
+{
+    if (ids->uncounted)
+        view_settle_block(state, ids, id / BLOCK_IDS);
+}
+
+/** Counts the lowest block that is not counted. */
+void view_settle_next(const State *state, Ids *ids);
 
 /** Everything becomes unknown. */
 void view_clear(State *state, Ids *ids, uint32_t slot);
