@@ -50,5 +50,6 @@ typedef enum SandboxNeeds {
 int sandbox_enter(SandboxMode mode, unsigned needs, const SandboxPath *paths, size_t n_paths,
                   ErrorText *error);
 
-/** In a worker: takes what its needs do not include. @return 0 or a negative errno */
-int sandbox_tighten(SandboxMode mode, unsigned needs, ErrorText *error);
+/** In a worker, of a process that has been confined with SANDBOX_KEEPS: takes what only a keeper
+ *  needs. @return 0 or a negative errno */
+int sandbox_tighten(SandboxMode mode, ErrorText *error);

@@ -182,6 +182,38 @@ static void test_no_network_for_one_that_can_be_changed(void **state)
     assert_int_equal(outcome_of(SANDBOX_KILL, SANDBOX_CHANGES, try_exec), -SIGSYS);
 }
 
+static int tighten_and(Try *try)
+{
+    ErrorText error;
+
+    return sandbox_tighten(SANDBOX_KILL, &error) < 0 ? 99 : try();
+}
+
+static int try_nothing_as_worker(void)
+{
+    return tighten_and(try_nothing);
+}
+
+static int try_kill_as_worker(void)
+{
+    return tighten_and(try_kill);
+}
+
+static int try_socket_as_worker(void)
+{
+    return tighten_and(try_socket);
+}
+
+static void test_worker_lacks_what_its_keeper_needs(void **state)
+{
+    (void)state;
+    assert_int_equal(outcome_of(SANDBOX_KILL, SANDBOX_KEEPS, try_kill), 0);
+    assert_int_equal(outcome_of(SANDBOX_KILL, SANDBOX_KEEPS, try_nothing_as_worker), 0);
+    assert_int_equal(outcome_of(SANDBOX_KILL, SANDBOX_KEEPS, try_kill_as_worker), -SIGSYS);
+    assert_int_equal(
+        outcome_of(SANDBOX_KILL, SANDBOX_KEEPS | SANDBOX_CHANGES, try_socket_as_worker), 0);
+}
+
 static void test_log_allows_and_none_does(void **state)
 {
     (void)state;
@@ -289,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forbidden_calls_kill),
         cmocka_unit_test(test_no_network_for_one_that_can_be_changed),
+        cmocka_unit_test(test_worker_lacks_what_its_keeper_needs),
         cmocka_unit_test(test_log_allows_and_none_does),
         cmocka_unit_test(test_files_elsewhere_are_out_of_reach),
     };

@@ -156,11 +156,10 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
 {
     const Worker *worker = context;
     Daemon *daemon = worker->daemon;
-    unsigned needs = daemon->can_change ? SANDBOX_CHANGES : SANDBOX_SERVES;
     ErrorText error;
 
     daemon->n_killed = n_killed;
-    if (sandbox_tighten(worker->options->sandbox, needs, &error) < 0 || go_on(worker, &error) < 0) {
+    if (sandbox_tighten(worker->options->sandbox, &error) < 0 || go_on(worker, &error) < 0) {
         report_error("%s", error.text);
         record_abandon(daemon); /* the next worker, too, has to find descriptors that are free */
         return KEEPER_TRY_AGAIN;
