@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,9 +29,13 @@
 
 static pid_t clone_floor(int listener)
 {
+    pid_t keeper = getpid();
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 
     if (pid == 0) {
+        /* It has no other way to end with us. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != keeper)
+            _exit(EXIT_FAILURE);
         /* All that it knows of a connection that the last one had accepted: nothing. */
         (void)close_range((unsigned)listener + 1, ~0U, 0);
         floor_accept(listener);
@@ -89,7 +94,7 @@ int main(int argc, char **argv)
 {
     BenchServer server, floor;
     unsigned n_clients, n_vectors;
-    pid_t clients, worker;
+    pid_t clients;
 
     if (argc != 5)
         die("usage: bench-recovery SERVER CLIENTS VECTORS DEATHS");
@@ -107,9 +112,7 @@ int main(int argc, char **argv)
         (void)fflush(stdout);
     }
     stop_child(clients);
-    worker = bench_worker(floor.pid);
     bench_server_stop(&floor);
-    (void)kill(worker, SIGKILL);
     bench_server_stop(&server);
     return EXIT_SUCCESS;
 }
