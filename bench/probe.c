@@ -5,10 +5,14 @@
 #include "newcomer.h"
 #include "reader.h"
 
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PATIENCE (120 * NS_PER_S)
+#define OTHERS   10 /* what a server has open beside its clients' */
 
 pid_t probe_start_clients(const BenchServer *server, unsigned n, unsigned n_vectors)
 {
@@ -72,4 +76,35 @@ int64_t probe_until(const char *path, int64_t when, pid_t waits, bool may_end)
             die("process %d does not end", (int)waits);
     } while (waits || now_ns() < when);
     return longest;
+}
+
+int64_t probe_across(const char *path, const _Atomic int64_t *moment, bool may_end)
+{
+    int64_t longest = 0, bound = now_ns() + PATIENCE, ended;
+
+    do {
+        int64_t took = wait_once(path, may_end);
+
+        ended = now_ns();
+        if (*moment && ended > *moment && took > longest)
+            longest = took;
+        if (ended > bound)
+            die("nothing happens");
+    } while (!*moment || ended < *moment + PROBE_AFTER);
+    return longest;
+}
+
+int *probe_make_fds(unsigned n_clients, unsigned n_vectors, unsigned *n)
+{
+    int *fds;
+
+    *n = n_clients * (1 + n_vectors) + OTHERS;
+    fds = calloc(*n, sizeof(*fds));
+    for (unsigned i = 0; fds && i < *n; i++) {
+        fds[i] = i % (1 + n_vectors) ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+                                     : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fds[i] < 0)
+            die("the floor has too few descriptors");
+    }
+    return fds;
 }

@@ -6,6 +6,9 @@
 
 #include <stdbool.h>
 
+/** What a server would have open for so many clients: sockets and eventfds. @return n of them */
+int *probe_make_fds(unsigned n_clients, unsigned n_vectors, unsigned *n);
+
 /** How long newcomers are looked at after a change, in ns. */
 #define PROBE_AFTER (NS_PER_S / 10)
 
@@ -23,3 +26,11 @@ pid_t probe_start_clients(const BenchServer *server, unsigned n, unsigned n_vect
  * @return the longest wait for the memory, in ns
  */
 int64_t probe_until(const char *path, int64_t when, pid_t waits, bool may_end);
+
+/**
+ * The same, around a moment: newcomers come until PROBE_AFTER after it.
+ *
+ * @param moment  in memory shared with whoever stores there when it was (now_ns()), 0 until then
+ * @return the longest wait of those that ended after the moment
+ */
+int64_t probe_across(const char *path, const _Atomic int64_t *moment, bool may_end);

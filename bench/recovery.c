@@ -3,12 +3,15 @@
  * bench-recovery SERVER CLIENTS VECTORS DEATHS
  *
  * How long a newcomer waits for the memory (the third message) when the server's worker is killed,
- * with CLIENTS others connected. One newcomer after the other connects, all the time; what counts
- * is the longest wait of those that had not been served when the worker was killed, or came soon
- * after. For each death it prints a line with that wait, in ns, at the server and at the floor.
+ * with CLIENTS others connected. One newcomer after the other connects, from a while before; what
+ * counts is the longest wait of those that had not been served when the worker was killed, or came
+ * soon after. For each death it prints a line with that wait, in ns, at the server and at the
+ * floor, and with the longest in as long a time at the server while nobody is killed: it has as
+ * many newcomers to tell all the others of.
  *
  * The floor: an accept loop that sends three messages, under the plainest keeper: a process that
- * starts another, which shares its table of descriptors, and does so again when that one has died.
+ * has as many descriptors open as the server, starts another process, which shares its table of
+ * them, and does so again when that one has died.
  */
 #include "accept-floor.h"
 #include "common.h"
@@ -20,14 +23,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BEFORE (NS_PER_S / 2) /* the worker has lived: its death begins no series */
+#define SETTLED                                                                                    \
+    (NS_PER_S / 4)            /* a worker that has lived so long is not one of a series of deaths */
+#define BEFORE (NS_PER_S / 2) /* longer */
 
-static pid_t clone_floor(int listener)
+static pid_t clone_floor(int listener, unsigned first_free)
 {
     pid_t keeper = getpid();
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -37,23 +43,35 @@ static pid_t clone_floor(int listener)
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != keeper)
             _exit(EXIT_FAILURE);
         /* All that it knows of a connection that the last one had accepted: nothing. */
-        (void)close_range((unsigned)listener + 1, ~0U, 0);
+        (void)close_range(first_free, ~0U, 0);
         floor_accept(listener);
     }
     return pid;
 }
 
-__attribute__((noreturn)) static void keep_floor(int listener)
+/* As the server's keeper, it reaps a worker when the next one has settled: if somebody has listed
+ * the descriptors in /proc, that takes the kernel milliseconds. */
+__attribute__((noreturn)) static void keep_floor(int listener, unsigned n_clients,
+                                                 unsigned n_vectors)
 {
-    for (;;) {
-        pid_t worker = clone_floor(listener);
+    unsigned n;
+    const int *fds = probe_make_fds(n_clients, n_vectors, &n);
+    pid_t dead = 0;
 
-        if (worker < 0 || waitpid(worker, NULL, 0) < 0)
+    for (;;) {
+        pid_t worker = clone_floor(listener, (unsigned)fds[n - 1] + 1);
+        siginfo_t end;
+
+        sleep_until(now_ns() + SETTLED);
+        if (dead > 0 && waitpid(dead, NULL, 0) < 0)
+            die("the floor's keeper cannot reap");
+        if (worker < 0 || waitid(P_PID, (id_t)worker, &end, WEXITED | WNOWAIT) < 0)
             die("the floor's keeper cannot go on");
+        dead = worker;
     }
 }
 
-static void start_floor(BenchServer *floor)
+static void start_floor(BenchServer *floor, unsigned n_clients, unsigned n_vectors)
 {
     int listener;
 
@@ -61,33 +79,54 @@ static void start_floor(BenchServer *floor)
     listener = floor_listen(floor->path, 100);
     floor->pid = start_child();
     if (floor->pid == 0)
-        keep_floor(listener);
+        keep_floor(listener, n_clients, n_vectors);
     (void)close(listener);
 }
 
-/* A child that kills the worker at a moment. */
-static pid_t start_killer(pid_t worker, int64_t when)
+/* A child that kills the worker, if there is one, and says when. */
+static pid_t start_killer(pid_t worker, int64_t when, _Atomic int64_t *killed)
 {
     pid_t pid = start_child();
 
     if (pid == 0) {
         sleep_until(when);
-        _exit(kill(worker, SIGKILL) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+        *killed = now_ns();
+        _exit(!worker || kill(worker, SIGKILL) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
     }
     return pid;
 }
 
-static int64_t measure(const BenchServer *server, bool may_end)
+static int64_t measure(const char *path, pid_t worker, bool may_end)
 {
-    int64_t when = now_ns() + BEFORE, longest;
-    pid_t killer = start_killer(bench_worker(server->pid), when);
+    static _Atomic int64_t *killed;
+    int64_t longest;
+    pid_t killer;
     int status;
 
-    (void)probe_until(server->path, when - PROBE_AFTER, 0, may_end);
-    longest = probe_until(server->path, when + PROBE_AFTER, 0, may_end);
+    if (!killed)
+        killed =
+            mmap(NULL, sizeof(*killed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (killed == MAP_FAILED)
+        die("no memory");
+    *killed = 0;
+    killer = start_killer(worker, now_ns() + BEFORE, killed);
+    sleep_until(now_ns() + BEFORE - PROBE_AFTER);
+    longest = probe_across(path, killed, may_end);
     if (waitpid(killer, &status, 0) != killer || status != 0)
         die("the worker was not killed");
     return longest;
+}
+
+static void measure_all(const BenchServer *server, const BenchServer *floor)
+{
+    int64_t waited = measure(server->path, bench_worker(server->pid), false);
+    int64_t of_floor = measure(floor->path, bench_worker(floor->pid), true);
+    int64_t undisturbed = measure(server->path, 0, false);
+
+    (void)printf("{\"server\": %" PRId64 ", \"floor\": %" PRId64 ", \"undisturbed\": %" PRId64
+                 "}\n",
+                 waited, of_floor, undisturbed);
+    (void)fflush(stdout);
 }
 
 int main(int argc, char **argv)
@@ -101,16 +140,11 @@ int main(int argc, char **argv)
     n_clients = (unsigned)argument(argv[2], 1, 65536);
     n_vectors = (unsigned)argument(argv[3], 1, 2048);
     raise_fd_limit();
-    start_floor(&floor);
+    start_floor(&floor, n_clients, n_vectors);
     bench_server_start(&server, argv[1], n_vectors, 0);
     clients = probe_start_clients(&server, n_clients, n_vectors);
-    for (int64_t left = argument(argv[4], 1, 1000); left > 0; left--) {
-        int64_t waited = measure(&server, false);
-
-        (void)printf("{\"server\": %" PRId64 ", \"floor\": %" PRId64 "}\n", waited,
-                     measure(&floor, true));
-        (void)fflush(stdout);
-    }
+    for (int64_t left = argument(argv[4], 1, 1000); left > 0; left--)
+        measure_all(&server, &floor);
     stop_child(clients);
     bench_server_stop(&floor);
     bench_server_stop(&server);

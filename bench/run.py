@@ -182,10 +182,12 @@ def state(quick):
 
 def recovery(quick):
     """the longest wait from connect to the memory when the worker is killed"""
-    clients, deaths = (50, 3) if quick else (1000, 15)
+    clients, deaths = (50, 3) if quick else (1000, 25)
     done = program("recovery", SERVER, clients, 8, deaths)
     return [compare(f"longest wait when the worker is killed, {clients} x 8", done, server, floor,
-                    5, "us", 1e-3)], done
+                    5, "us", 1e-3),
+            compare("the same while it is not", done, lambda r: r["undisturbed"], floor,
+                    None, "us", 1e-3)], done
 
 
 def takeover(quick):

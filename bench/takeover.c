@@ -18,14 +18,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define BEFORE   (NS_PER_S / 2)
 #define MOST_FDS 253 /* in a message: the kernel's SCM_MAX_FD */
-#define OTHERS   10  /* what the server passes beside its clients' */
 
 typedef struct Message {
     struct msghdr header;
@@ -108,22 +106,6 @@ static int64_t pass(const int *fds, unsigned n)
     return began;
 }
 
-/* What a server would have open for so many clients. */
-static int *make_fds(unsigned n_clients, unsigned n_vectors, unsigned *n)
-{
-    int *fds;
-
-    *n = n_clients * (1 + n_vectors) + OTHERS;
-    fds = calloc(*n, sizeof(*fds));
-    for (unsigned i = 0; fds && i < *n; i++) {
-        fds[i] = i % (1 + n_vectors) ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-                                     : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fds[i] < 0)
-            die("the floor has too few descriptors");
-    }
-    return fds;
-}
-
 static int64_t measure(BenchServer *server, const char *program, unsigned n_vectors)
 {
     int64_t when = now_ns() + BEFORE, longest;
@@ -149,7 +131,7 @@ int main(int argc, char **argv)
     raise_fd_limit();
     bench_server_start_controlled(&server, argv[1], n_vectors);
     clients = probe_start_clients(&server, n_clients, n_vectors);
-    fds = make_fds(n_clients, n_vectors, &n_fds);
+    fds = probe_make_fds(n_clients, n_vectors, &n_fds);
     for (int64_t left = argument(argv[4], 1, 1000); left > 0; left--) {
         int64_t waited = measure(&server, argv[1], n_vectors);
 
