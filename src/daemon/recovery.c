@@ -43,8 +43,8 @@ static FdSet all_numbers(void)
     FdSet fds = {.n = table_size()};
 
     fds.set = fds.n ? calloc(BITMAP_WORDS(fds.n), sizeof(*fds.set)) : NULL;
-    for (uint32_t fd = 0; fds.set && fd < fds.n; fd++)
-        bitmap_set(fds.set, fd);
+    if (fds.set)
+        bitmap_fill(fds.set, fds.n);
     return fds;
 }
 

@@ -35,8 +35,7 @@ static unsigned count_open_fds(unsigned limit)
 {
     uint64_t fds[BITMAP_WORDS(FDS_COUNTED)] = {0};
 
-    for (unsigned fd = 0; fd < limit; fd++)
-        bitmap_set(fds, fd);
+    bitmap_fill(fds, limit);
     return open_fds_keep(fds, limit) < 0 ? limit : bitmap_count(fds, limit);
 }
 

@@ -26,6 +26,15 @@ static inline void bitmap_clear(uint64_t *map, uint32_t bit)
     map[bit / 64] &= ~(UINT64_C(1) << (bit % 64));
 }
 
+/** Puts all numbers below `n_bits` into an empty set. */
+static inline void bitmap_fill(uint64_t *map, uint32_t n_bits)
+{
+    for (uint32_t word = 0; word < n_bits / 64; word++)
+        map[word] = UINT64_MAX;
+    if (n_bits % 64)
+        map[n_bits / 64] = (UINT64_C(1) << (n_bits % 64)) - 1;
+}
+
 /** The lowest number in the set that is at least `from`, or `n_bits` if there is none. */
 static inline uint32_t bitmap_next(const uint64_t *map, uint32_t n_bits, uint32_t from)
 {
