@@ -117,23 +117,26 @@ static void pace(ServerCore *core, uint32_t slot)
     pace_add(&core->outbox.pace, slot);
 }
 
+static bool rests(const Pace *pace)
+{
+    return pace->rests_until > 0 && deadline_now() < pace->rests_until;
+}
+
 static void wait_for_reading(ServerCore *core, uint32_t slot)
 {
     if (bitmap_test(core->outbox.pace.waited, slot) ||
-        core->state.clients[slot].unread < FDPASS_BATCH_MAX / 2)
+        core->state.clients[slot].unread < FDPASS_BATCH_MAX / 2 || rests(&core->outbox.pace))
         park(core, slot);
     else
         pace(core, slot);
 }
 
-/* Whoever was ahead of the marker, which has read or had its time, is looked at. */
-static void end_marker(Outbox *outbox)
+/* The first of those who wait are looked at. */
+static void release(Outbox *outbox, uint32_t n)
 {
-    Pace *pace = &outbox->pace;
-
-    pace->marker = PACE_NO_MARKER;
-    for (uint32_t i = 0; i < pace->n_ahead && pace->n_waiting > 0; i++)
-        move(outbox, pace_first(pace), outbox->ready);
+    outbox->pace.marker = PACE_NO_MARKER;
+    while (n-- > 0 && outbox->pace.n_waiting > 0)
+        move(outbox, pace_first(&outbox->pace), outbox->ready);
 }
 
 static void set_marker(ServerCore *core)
@@ -152,10 +155,12 @@ void outbox_check_marker(ServerCore *core)
 
     if (pace->marker == PACE_NO_MARKER)
         return;
-    if (deadline_now() < pace->marked_at + PACE_NS) /* the timer was set for another */
+    if (deadline_now() < pace->marked_at + PACE_NS) { /* the timer was set for another */
         timers_set(&core->timers, TIMER_PACE, pace->marked_at + PACE_NS);
-    else
-        end_marker(&core->outbox);
+        return;
+    }
+    pace->rests_until = pace->marked_at + PACE_NS + PACE_REST_NS;
+    release(&core->outbox, pace->n_waiting);
 }
 
 void outbox_unblock(ServerCore *core, uint32_t slot)
@@ -163,7 +168,7 @@ void outbox_unblock(ServerCore *core, uint32_t slot)
     Client *client = &core->state.clients[slot];
 
     if (core->outbox.pace.marker == slot)
-        end_marker(&core->outbox);
+        release(&core->outbox, core->outbox.pace.n_ahead);
     if (client->parked) {
         flight_unpark(&core->flight, client);
         client->parked = false;
@@ -359,7 +364,7 @@ static void go_on(ServerCore *core, uint32_t slot, uint32_t sent, bool all)
     else if (all)
         bitmap_clear(outbox->ready, slot);
     else if (outbox->pace.n_waiting >= PACE_MANY && flight_is_full(&core->flight, client))
-        pace(core, slot); /* without a look */
+        pace(core, slot); /* without a look; nobody waits while it rests */
 }
 
 int outbox_send(ServerCore *core, uint32_t slot)

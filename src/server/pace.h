@@ -10,10 +10,13 @@
  * read, those ahead of it most likely have, too; and those behind it have something left to read
  * while they are served.
  *
- * Nobody relies on the marker: if it has not read after PACE_NS, those ahead of it are looked at
- * nevertheless, and it is one that is parked like others. Nor does anybody stay in the queue who
- * does not read: who is looked at and has read nothing since he came here is parked. So the queue
- * and its timer come to an end.
+ * Nobody relies on the marker: if it has not read after PACE_NS, all who wait are looked at
+ * nevertheless, it is one that is parked like others, and for PACE_REST_NS so is everybody. So
+ * whoever does not read holds others up for a hundredth of the time at most. And he who reads a
+ * moment before PACE_NS holds up PACE_AHEAD clients: that is no more than five times what it takes
+ * to send them what they wait for. Nor does anybody stay in the queue who does not read: who is
+ * looked at and has read nothing since he came here is parked. So the queue and its timer come to
+ * an end.
  */
 #pragma once
 
@@ -21,9 +24,10 @@
 
 #include <stdint.h>
 
-#define PACE_NS    INT64_C(20000000) /* until a marker is given up */
-#define PACE_AHEAD 16                /* at most, of the marker: a batch takes readers some 0.1 ms */
-#define PACE_MANY  8                 /* who wait: then who may be sent little waits, too */
+#define PACE_NS      INT64_C(10000000)   /* until a marker is given up */
+#define PACE_REST_NS INT64_C(1000000000) /* from then on nobody is put into the queue */
+#define PACE_AHEAD   16 /* at most, of the marker: a batch takes readers some 0.1 ms */
+#define PACE_MANY    8  /* who wait: then who may be sent little waits, too */
 
 #define PACE_NO_MARKER (-1)
 
@@ -34,6 +38,7 @@ typedef struct Pace {
     uint32_t *after, *before; /* in the queue; its ends are next to n_slots */
     int64_t marker;           /* a slot that is not in the queue any more; PACE_NO_MARKER */
     int64_t marked_at;        /* CLOCK_MONOTONIC, ns */
+    int64_t rests_until;      /* the same clock; 0: it does not rest */
     uint32_t n_ahead;         /* were ahead of the marker */
 } Pace;
 
