@@ -9,6 +9,7 @@
 #include "util/sys.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 /* Settles the batch: what the kernel has taken counts, the rest was never planned. Its messages are
@@ -154,6 +155,7 @@ void recover_turn(ServerCore *core)
 
     if (!recover_has_work(core))
         return;
+    (void)sched_yield(); /* whoever has just been answered runs first. seccomp: sched_yield */
     if (outbox->n_returning == 0)
         view_settle_next(&core->state, &core->ids);
     BITMAP_FOREACH(slot, outbox->returning, outbox->n_slots) {
@@ -183,13 +185,17 @@ static int rebuild_clients(ServerCore *core)
     State *state = &core->state;
     _cleanup_free_ uint32_t *slots = malloc((state->header->n_clients + 1) * sizeof(*slots));
     uint32_t slot, n = 0;
+    bool is_sorted = true; /* as it is until a slot is used again */
     int r = slots ? 0 : -ENOMEM;
 
     if (r < 0)
         return r;
-    BITMAP_FOREACH(slot, state->connected, state->header->max_clients)
+    BITMAP_FOREACH(slot, state->connected, state->header->max_clients) {
+        is_sorted &= n == 0 || compare_age(&slots[n - 1], &slot, state->clients) <= 0;
         slots[n++] = slot;
-    qsort_r(slots, n, sizeof(*slots), compare_age, state->clients);
+    }
+    if (!is_sorted)
+        qsort_r(slots, n, sizeof(*slots), compare_age, state->clients);
     for (uint32_t i = 0; r == 0 && i < n; i++)
         r = rebuild_client(core, slots[i]);
     return r;
