@@ -5,6 +5,7 @@
 #include "newcomer.h"
 #include "reader.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -78,19 +79,22 @@ int64_t probe_until(const char *path, int64_t when, pid_t waits, bool may_end)
     return longest;
 }
 
-int64_t probe_across(const char *path, const _Atomic int64_t *moment, bool may_end)
+int64_t probe_across_death(const char *path, pid_t worker, bool may_end)
 {
-    int64_t longest = 0, bound = now_ns() + PATIENCE, ended;
+    int64_t longest = 0, moment;
 
-    do {
-        int64_t took = wait_once(path, may_end);
+    (void)wait_once(path, may_end);
+    moment = now_ns();
+    if (worker && kill(worker, SIGKILL) < 0)
+        die("the worker cannot be killed");
+    for (int64_t after = 0; after < PROBE_AFTER; after += PROBE_STEP) {
+        int64_t took;
 
-        ended = now_ns();
-        if (*moment && ended > *moment && took > longest)
+        sleep_until(moment + after);
+        took = wait_once(path, may_end);
+        if (took > longest)
             longest = took;
-        if (ended > bound)
-            die("nothing happens");
-    } while (!*moment || ended < *moment + PROBE_AFTER);
+    }
     return longest;
 }
 

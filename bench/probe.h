@@ -11,6 +11,7 @@ int *probe_make_fds(unsigned n_clients, unsigned n_vectors, unsigned *n);
 
 /** How long newcomers are looked at after a change, in ns. */
 #define PROBE_AFTER (NS_PER_S / 10)
+#define PROBE_STEP  (NS_PER_S / 50)
 
 /** Connects clients, waits until all know each other, and reads what they are told from then on.
  * @return their process, for stop_child() */
@@ -28,9 +29,10 @@ pid_t probe_start_clients(const BenchServer *server, unsigned n, unsigned n_vect
 int64_t probe_until(const char *path, int64_t when, pid_t waits, bool may_end);
 
 /**
- * The same, around a moment: newcomers come until PROBE_AFTER after it.
+ * A newcomer comes and is served; the moment after, while others are told of it, a worker is killed
+ * and the next newcomer comes. Others follow, PROBE_STEP apart, until PROBE_AFTER.
  *
- * @param moment  in memory shared with whoever stores there when it was (now_ns()), 0 until then
- * @return the longest wait of those that ended after the moment
+ * @param worker  0: nobody is killed
+ * @return the longest wait of those who came from that moment on
  */
-int64_t probe_across(const char *path, const _Atomic int64_t *moment, bool may_end);
+int64_t probe_across_death(const char *path, pid_t worker, bool may_end);

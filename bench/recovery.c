@@ -3,11 +3,9 @@
  * bench-recovery SERVER CLIENTS VECTORS DEATHS
  *
  * How long a newcomer waits for the memory (the third message) when the server's worker is killed,
- * with CLIENTS others connected. One newcomer after the other connects, from a while before; what
- * counts is the longest wait of those that had not been served when the worker was killed, or came
- * soon after. For each death it prints a line with that wait, in ns, at the server and at the
- * floor, and with the longest in as long a time at the server while nobody is killed: it has as
- * many newcomers to tell all the others of.
+ * with CLIENTS others connected: the longest of those of the one who comes that moment and of some
+ * who come soon after. For each death it prints a line with that wait, in ns, at the server and at
+ * the floor, and with the same at the server while nobody is killed.
  *
  * The floor: an accept loop that sends three messages, under the plainest keeper: a process that
  * has as many descriptors open as the server, starts another process, which shares its table of
@@ -23,7 +21,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -83,38 +80,10 @@ static void start_floor(BenchServer *floor, unsigned n_clients, unsigned n_vecto
     (void)close(listener);
 }
 
-/* A child that kills the worker, if there is one, and says when. */
-static pid_t start_killer(pid_t worker, int64_t when, _Atomic int64_t *killed)
-{
-    pid_t pid = start_child();
-
-    if (pid == 0) {
-        sleep_until(when);
-        *killed = now_ns();
-        _exit(!worker || kill(worker, SIGKILL) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
-    }
-    return pid;
-}
-
 static int64_t measure(const char *path, pid_t worker, bool may_end)
 {
-    static _Atomic int64_t *killed;
-    int64_t longest;
-    pid_t killer;
-    int status;
-
-    if (!killed)
-        killed =
-            mmap(NULL, sizeof(*killed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (killed == MAP_FAILED)
-        die("no memory");
-    *killed = 0;
-    killer = start_killer(worker, now_ns() + BEFORE, killed);
-    sleep_until(now_ns() + BEFORE - PROBE_AFTER);
-    longest = probe_across(path, killed, may_end);
-    if (waitpid(killer, &status, 0) != killer || status != 0)
-        die("the worker was not killed");
-    return longest;
+    sleep_until(now_ns() + BEFORE);
+    return probe_across_death(path, worker, may_end);
 }
 
 static void measure_all(const BenchServer *server, const BenchServer *floor)
