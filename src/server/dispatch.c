@@ -37,8 +37,6 @@ static void handle_timers(ServerCore *core)
         outbox_retry(&core->outbox);
         core->recovers_later = false;
     }
-    if (passed & 1u << TIMER_PACE)
-        outbox_check_marker(core);
     if (passed & 1u << TIMER_ACCEPT)
         listeners_resume(core);
     if (passed & 1u << TIMER_SETUP)

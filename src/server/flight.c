@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/flight.h"
 
-#include "server/plan.h"
 #include "util/capability.h"
 #include "util/cleanup.h"
 #include "util/fdpass.h"
@@ -84,7 +83,6 @@ void flight_sent(Flight *flight, Client *client, uint32_t n_fds)
 {
     FlightBudget *budget = flight->budget;
 
-    flight->looked_at = NULL;
     client->unread += n_fds;
     flight_count(flight, n_fds);
     if (budget->earned < budget->allowance / 2)
@@ -95,7 +93,6 @@ void flight_forget(Flight *flight, Client *client)
 {
     flight_count(flight, -(int64_t)client->unread);
     client->unread = 0;
-    flight->looked_at = NULL;
     flight->n_clients--;
     flight->budget->n_clients--;
 }
@@ -144,24 +141,13 @@ static uint32_t refresh(Flight *flight, Client *client)
     return messages;
 }
 
-/* Looks at the client unless that has just been done. Gives how many messages are unread. */
-static uint32_t look_at(Flight *flight, Client *client)
-{
-    if (flight->looked_at != client) {
-        flight->found = refresh(flight, client);
-        flight->looked_at = client;
-    }
-    return flight->found;
-}
-
 uint32_t flight_unread(Flight *flight, Client *client)
 {
     (void)refresh(flight, client);
     return client->unread;
 }
 
-/* Looks at the next client, or goes on to the next server. Whoever has news is looked at when it is
- * sent them. */
+/* Looks at the next client, or goes on to the next server. */
 static void look_on(FlightBudget *budget)
 {
     Flight *flight = budget->at ? budget->at : budget->users;
@@ -169,7 +155,7 @@ static void look_on(FlightBudget *budget)
     uint32_t slot = bitmap_next(state->connected, state->max_clients, budget->slot);
     bool is_end = slot == state->max_clients;
 
-    if (!is_end && state->clients[slot].unread > 0 && !plan_has_news(state, slot))
+    if (!is_end && state->clients[slot].unread > 0)
         (void)refresh(flight, &state->clients[slot]);
     budget->at = is_end ? flight->next : flight;
     budget->slot = is_end ? 0 : slot + 1;
@@ -218,13 +204,12 @@ uint32_t flight_window(Flight *flight, Client *client)
     FlightBudget *budget = flight->budget;
     uint32_t share, enough, before = client->unread;
 
-    flight->looked_at = NULL;
     if (!is_limited(budget) || budget->unread < budget->allowance / 4)
         return FDPASS_BATCH_MAX;
     share = fair_share(budget);
     enough = share == FDPASS_BATCH_MAX ? share / 2 : share - 1;
     if (before > enough) { /* worth asking */
-        (void)look_at(flight, client);
+        (void)refresh(flight, client);
         share = fair_share(budget);
     }
     if (share < before) /* it may have again what it had: that adds nothing to the sum */
@@ -232,36 +217,22 @@ uint32_t flight_window(Flight *flight, Client *client)
     return window_in(client, share);
 }
 
-/* How many descriptors the client may have unread. If it has read what it got, a whole batch for
- * longer than others. */
-static uint32_t share_of(const FlightBudget *budget, bool reads)
-{
-    return reads && budget->unread < budget->allowance / 8 * UINT64_C(5) ? FDPASS_BATCH_MAX
-                                                                         : fair_share(budget);
-}
-
 uint32_t flight_widen(Flight *flight, Client *client, uint32_t window)
 {
     FlightBudget *budget = flight->budget;
-    uint32_t wider;
+    uint32_t share, wider;
     bool reads;
 
-    if (window >= FDPASS_BATCH_MAX || flight_is_full(flight, client))
+    if (window >= FDPASS_BATCH_MAX)
         return window;
+    look_around(budget);
     /* Whoever has never read anything has three messages at least. */
-    reads = client->unread == 0 || look_at(flight, client) <= 1;
-    if (share_of(budget, reads) < FDPASS_BATCH_MAX)
-        look_around(budget);
-    wider = window_in(client, share_of(budget, reads));
+    reads = client->unread == 0 || refresh(flight, client) <= 1;
+    share = fair_share(budget);
+    if (reads && budget->unread < budget->allowance / 8 * UINT64_C(5))
+        share = FDPASS_BATCH_MAX;
+    wider = window_in(client, share);
     return wider > window ? wider : window;
-}
-
-bool flight_is_full(const Flight *flight, const Client *client)
-{
-    const FlightBudget *budget = flight->budget;
-
-    return budget->limited && budget->unread >= budget->allowance / 4 &&
-           client->unread >= FDPASS_BATCH_MAX;
 }
 
 bool flight_is_drained(const Client *client)

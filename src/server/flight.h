@@ -29,12 +29,11 @@
  *
  * How many a client has not read is known as an upper bound: what was sent since its queue was last
  * seen empty, or what the queue's size says (SIOCOUTQ gives the memory that is charged to our
- * socket; what one message costs is measured at start). Whoever has news is looked at when he could
- * be sent them, if at all. The bound of one who has nothing more to hear stays above the truth, and
- * the sum with it. So when a client could be sent more than its share and the sum is L/2 or more
- * (5L/8 if it has read what it got), such clients are looked at, one after the other in all
- * servers, until it is less. A look must be earned by LOOK_PRICE descriptors that were sent, or
- * that looks have found to be read: that bounds what it costs when they really do not read.
+ * socket; what one message costs is measured at start). The bound of one who has nothing more to
+ * hear stays above the truth, and the sum with it. So when a client could be sent more than its
+ * share and the sum is L/2 or more, others are looked at, one after the other in all servers, until
+ * it is less. A look must be earned by LOOK_PRICE descriptors that were sent, or that looks have
+ * found to be read: that bounds what it costs when they really do not read.
  */
 #pragma once
 
@@ -49,10 +48,8 @@ typedef struct Flight {
     struct Flight *next;
     uint64_t unread; /* of its clients, and those that linger */
     uint32_t n_clients;
-    const Client *looked_at; /* nothing has been sent to it since; or NULL */
-    uint32_t found;          /* how many messages it had not read */
-    uint32_t message_cost;   /* what one unread message adds to SIOCOUTQ */
-    int default_sndbuf;      /* as SO_SNDBUF wants it to be set */
+    uint32_t message_cost; /* what one unread message adds to SIOCOUTQ */
+    int default_sndbuf;    /* as SO_SNDBUF wants it to be set */
 } Flight;
 
 /** Begins with a budget of its own.
@@ -71,9 +68,6 @@ uint32_t flight_window(Flight *flight, Client *client);
 
 /** The same if that was not enough, by a closer look, at others too: `window` at least. */
 uint32_t flight_widen(Flight *flight, Client *client, uint32_t window);
-
-/** Whether the client can be sent nothing before it has read, as far as that is known. */
-bool flight_is_full(const Flight *flight, const Client *client);
 
 /** That many more are on their way, or fewer, of nobody who is a client. */
 void flight_count(Flight *flight, int64_t n_fds);

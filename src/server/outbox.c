@@ -22,19 +22,17 @@ int outbox_new(Outbox *outbox, uint32_t n_slots)
     outbox->blocked = outbox->ready + words;
     outbox->later = outbox->blocked + words;
     outbox->returning = outbox->later + words;
-    return pace_new(&outbox->pace, n_slots);
+    return 0;
 }
 
 void outbox_free(Outbox *outbox)
 {
-    pace_free(&outbox->pace);
     free(outbox->ready);
     outbox->ready = outbox->blocked = outbox->later = outbox->returning = NULL;
 }
 
 void outbox_add(Outbox *outbox, uint32_t slot)
 {
-    pace_forget(&outbox->pace, slot);
     bitmap_set(outbox->ready, slot);
 }
 
@@ -47,7 +45,6 @@ void outbox_remove(Outbox *outbox, uint32_t slot)
         bitmap_clear(outbox->returning, slot);
         outbox->n_returning--;
     }
-    pace_remove(&outbox->pace, slot);
 }
 
 void outbox_return(Outbox *outbox, uint32_t slot)
@@ -59,8 +56,8 @@ void outbox_return(Outbox *outbox, uint32_t slot)
 void outbox_wake_all(Outbox *outbox, const State *state)
 {
     for (size_t i = 0; i < BITMAP_WORDS(outbox->n_slots); i++)
-        outbox->ready[i] |= state->connected[i] & ~(outbox->blocked[i] | outbox->later[i] |
-                                                    outbox->returning[i] | outbox->pace.waiting[i]);
+        outbox->ready[i] |=
+            state->connected[i] & ~(outbox->blocked[i] | outbox->later[i] | outbox->returning[i]);
 }
 
 void outbox_retry(Outbox *outbox)
@@ -99,76 +96,10 @@ static void block(ServerCore *core, uint32_t slot)
         move(&core->outbox, slot, core->outbox.blocked);
 }
 
-/* The client has unread what it may have: EPOLLOUT tells when it has read. */
-static void park(ServerCore *core, uint32_t slot)
-{
-    Client *client = &core->state.clients[slot];
-
-    flight_park(&core->flight, client);
-    client->parked = true;
-    block(core, slot);
-}
-
-/* The same, but another one tells. */
-static void pace(ServerCore *core, uint32_t slot)
-{
-    core->state.header->stats.n_retries++;
-    outbox_remove(&core->outbox, slot);
-    pace_add(&core->outbox.pace, slot);
-}
-
-static bool rests(const Pace *pace)
-{
-    return pace->rests_until > 0 && deadline_now() < pace->rests_until;
-}
-
-static void wait_for_reading(ServerCore *core, uint32_t slot)
-{
-    if (bitmap_test(core->outbox.pace.waited, slot) ||
-        core->state.clients[slot].unread < FDPASS_BATCH_MAX / 2 || rests(&core->outbox.pace))
-        park(core, slot);
-    else
-        pace(core, slot);
-}
-
-/* The first of those who wait are looked at. */
-static void release(Outbox *outbox, uint32_t n)
-{
-    outbox->pace.marker = PACE_NO_MARKER;
-    while (n-- > 0 && outbox->pace.n_waiting > 0)
-        move(outbox, pace_first(&outbox->pace), outbox->ready);
-}
-
-static void set_marker(ServerCore *core)
-{
-    Pace *pace = &core->outbox.pace;
-    uint32_t slot = pace_choose(pace);
-
-    park(core, slot);
-    pace_mark(pace, slot, deadline_now());
-    timers_set(&core->timers, TIMER_PACE, pace->marked_at + PACE_NS);
-}
-
-void outbox_check_marker(ServerCore *core)
-{
-    Pace *pace = &core->outbox.pace;
-
-    if (pace->marker == PACE_NO_MARKER)
-        return;
-    if (deadline_now() < pace->marked_at + PACE_NS) { /* the timer was set for another */
-        timers_set(&core->timers, TIMER_PACE, pace->marked_at + PACE_NS);
-        return;
-    }
-    pace->rests_until = pace->marked_at + PACE_NS + PACE_REST_NS;
-    release(&core->outbox, pace->n_waiting);
-}
-
 void outbox_unblock(ServerCore *core, uint32_t slot)
 {
     Client *client = &core->state.clients[slot];
 
-    if (core->outbox.pace.marker == slot)
-        release(&core->outbox, core->outbox.pace.n_ahead);
     if (client->parked) {
         flight_unpark(&core->flight, client);
         client->parked = false;
@@ -312,6 +243,16 @@ static int handle_failure(ServerCore *core, uint32_t slot, int error)
     }
 }
 
+/* The client has unread what it may have: it is served again when it has read. */
+static void park(ServerCore *core, uint32_t slot)
+{
+    Client *client = &core->state.clients[slot];
+
+    flight_park(&core->flight, client);
+    client->parked = true;
+    block(core, slot);
+}
+
 static void count_latency(IvshmemServerStats *stats, int64_t ns)
 {
     unsigned bucket = 0;
@@ -335,38 +276,6 @@ static void prefetch_next(const ServerCore *core, uint32_t slot)
     }
 }
 
-/* Whether a client that has many to hear of had better wait for the room that others are about to
- * make than be sent a few messages at a time. Widens the window. */
-static bool is_worth_waiting(ServerCore *core, uint32_t slot, uint32_t *window)
-{
-    const Pace *pace = &core->outbox.pace;
-    Client *client = &core->state.clients[slot];
-
-    if (pace->n_waiting < PACE_MANY || *window >= FDPASS_BATCH_MAX / 2 ||
-        client->scan == CLIENT_SCANNED || bitmap_test(pace->waited, slot))
-        return false;
-    *window = flight_widen(&core->flight, client, *window);
-    return *window < FDPASS_BATCH_MAX / 2;
-}
-
-/* The batch has been sent, of which `sent` messages were taken. */
-static void go_on(ServerCore *core, uint32_t slot, uint32_t sent, bool all)
-{
-    Outbox *outbox = &core->outbox;
-    const StateBatch *batch = core->state.batch;
-    Client *client = &core->state.clients[slot];
-
-    flight_sent(&core->flight, client, count_fds(&batch->messages, sent));
-    pace_forget(&outbox->pace, slot);
-    core->state.header->stats.n_messages += sent;
-    if (sent < batch->n)
-        block(core, slot); /* for whatever reason: if it is another, EPOLLOUT comes at once */
-    else if (all)
-        bitmap_clear(outbox->ready, slot);
-    else if (outbox->pace.n_waiting >= PACE_MANY && flight_is_full(&core->flight, client))
-        pace(core, slot); /* without a look; nobody waits while it rests */
-}
-
 int outbox_send(ServerCore *core, uint32_t slot)
 {
     Outbox *outbox = &core->outbox;
@@ -377,17 +286,13 @@ int outbox_send(ServerCore *core, uint32_t slot)
     bool all;
     int sent;
 
-    if (!first && is_worth_waiting(core, slot, &window)) {
-        pace(core, slot);
-        return 0;
-    }
     if (first && (sent = open_memory(core, client)) < 0)
         return handle_failure(core, slot, sent);
     all = fill_batch(core, slot, window, !first);
     if (batch->n == 0) {
         batch->phase = BATCH_IDLE;
         if (window == 0 && plan_has_news(&core->state, slot))
-            wait_for_reading(core, slot);
+            park(core, slot);
         else
             bitmap_clear(outbox->ready, slot);
         return 0;
@@ -397,7 +302,12 @@ int outbox_send(ServerCore *core, uint32_t slot)
     outbox->memory_fd = fd_close(outbox->memory_fd);
     if (sent < 0)
         return handle_failure(core, slot, sent);
-    go_on(core, slot, (uint32_t)sent, all);
+    if ((uint32_t)sent < batch->n)
+        block(core, slot); /* for whatever reason: if it is another, EPOLLOUT comes at once */
+    else if (all)
+        bitmap_clear(outbox->ready, slot);
+    flight_sent(&core->flight, client, count_fds(&batch->messages, (uint32_t)sent));
+    core->state.header->stats.n_messages += (uint32_t)sent;
     if (first && client->hello_sent == CLIENT_HELLOS)
         count_latency(&core->state.header->stats, deadline_now() - client->accepted_at);
     return sent;
@@ -424,6 +334,4 @@ void outbox_turn(ServerCore *core)
         else
             left -= sent;
     }
-    if (outbox->pace.n_waiting > 0 && outbox->pace.marker == PACE_NO_MARKER)
-        set_marker(core);
 }

@@ -7,7 +7,6 @@
  *
  * - ready: there may be news for it, and its socket may take them;
  * - blocked: its socket is full (or parked, flight.h): EPOLLOUT makes it ready again;
- * - paced: as if parked, but another one tells when (pace.h);
  * - later: the kernel lacked something else: TIMER_RETRY makes it ready again;
  * - returning: a process before this one has left it (recover.h): it is not polled yet, and how
  * much of what it was sent is unread is not known. recover_turn() makes it ready.
@@ -17,7 +16,6 @@
  */
 #pragma once
 
-#include "server/pace.h"
 #include "server/plan.h"
 #include "server/state.h"
 #include "util/fdpass.h"
@@ -29,7 +27,6 @@ struct ServerCore;
 
 typedef struct Outbox {
     uint64_t *ready, *blocked, *later, *returning; /* sets of slots */
-    Pace pace;
     uint32_t n_slots;
     uint32_t n_returning; /* in that set: none, but for a moment after a process has gone on */
     uint32_t next;        /* slot at which the round goes on */
@@ -55,9 +52,6 @@ void outbox_unblock(struct ServerCore *core, uint32_t slot);
 
 /** What could not be sent for a lack of resources is to be tried again. */
 void outbox_retry(Outbox *outbox);
-
-/** TIMER_PACE: whoever is waited for instead of others may have had its time. */
-void outbox_check_marker(struct ServerCore *core);
 
 /** Whether a turn would find a client to serve. */
 bool outbox_has_work(const Outbox *outbox);

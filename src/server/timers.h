@@ -11,7 +11,6 @@
 
 typedef enum TimerKind {
     TIMER_RETRY,  /* sends that failed for a lack of resources */
-    TIMER_PACE,   /* one that is waited for instead of many (pace.h) */
     TIMER_ACCEPT, /* accepts that were put off */
     TIMER_SETUP,  /* clients that do not read their set-up */
     TIMER_LINGER, /* connections that have ended with something unread */
