@@ -217,10 +217,27 @@ static int64_t sum_lines(pid_t pid, const char *name, const char *key)
     return total;
 }
 
-/* smaps_rollup walks the pages: the counters in statm lag behind by up to 256 KiB. */
+/* Its own memory: pages of files, such as its program's, come and go as the kernel likes. smaps
+ * walks the pages: the counters in statm lag behind by up to 256 KiB. */
 static int64_t resident_of_one(pid_t pid)
 {
-    return sum_lines(pid, "smaps_rollup", "Rss:") * 1024;
+    FILE *file = open_proc(pid, "smaps");
+    char line[512];
+    int64_t total = 0, value;
+    bool is_own = false;
+
+    if (!file)
+        die("/proc/%d/smaps", (int)pid);
+    while (fgets(line, sizeof(line), file)) {
+        int path = 0;
+
+        if (sscanf(line, "%*x-%*x %*s %*x %*x:%*x %*u %n", &path) == 0 && path > 0)
+            is_own = line[path] != '/' || strncmp(line + path, "/memfd:", 7) == 0;
+        else if (is_own && sscanf(line, "Rss: %" SCNd64, &value) == 1)
+            total += value * 1024;
+    }
+    (void)fclose(file);
+    return total;
 }
 
 int64_t resident_bytes(pid_t pid)
