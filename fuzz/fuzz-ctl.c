@@ -22,7 +22,7 @@ static void check_text(const char *text, size_t n)
         unsigned char c = (unsigned char)text[i];
 
         RULE(c >= ' ' || c == '\n');
-        RULE(c != 0xc2 || i + 1 == n || (unsigned char)text[i + 1] >= 0xa0);
+        RULE(c != 0xc2 || i + 1 == n || (unsigned char)(text[i + 1] - 0x80) >= 0x20);
     }
 }
 
