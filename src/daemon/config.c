@@ -133,6 +133,7 @@ static gid_t group_of_writers(const RegionSettings *settings)
 {
     for (unsigned i = 0; i < settings->n_listeners; i++)
         if (settings->listeners[i].config.socket_gid != (gid_t)-1 &&
+            settings->listeners[i].config.socket_mode & S_IWGRP &&
             !settings->listeners[i].config.read_only)
             return settings->listeners[i].config.socket_gid;
     return (gid_t)-1;

@@ -6,6 +6,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define PROGRAM "ivshmem-server"
 
@@ -61,7 +62,7 @@ static OptionsResult conclude(Options *options, const Option *region_option, int
         server->socket_mode = 0660;
     /* What the server opens again or removes later must be its user's. */
     server->memory_uid = options->run_uid;
-    server->memory_gid = server->socket_gid;
+    server->memory_gid = server->socket_mode & S_IWGRP ? server->socket_gid : (gid_t)-1;
     if (server->socket_uid == (uid_t)-1)
         server->socket_uid = options->run_uid;
     return OPTIONS_RUN;
