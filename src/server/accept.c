@@ -16,7 +16,7 @@
 #define FDS_COUNTED      65536              /* are looked at: more are not open at the start */
 #define ACCEPT_LATER     INT64_C(100000000) /* ns, when a connection cannot even be turned away */
 #define GLANCE_LISTENERS 4                  /* are looked at */
-#define GLANCE_TURN      64                 /* connections of each */
+#define GLANCE_TURN      16 /* connections of each: it adds less to a turn than accept_turn() */
 #define NS_PER_S         INT64_C(1000000000)
 
 static const char *const refusals[] = {

@@ -116,7 +116,7 @@ int dispatch_turn(ServerCore *core)
     if (core->lobby.n_queues)
         lobby_turn(core);
     outbox_turn(core);
-    recover_turn(core);
+    recover_turn(core, n_listeners > 0);
     dispatch_wake(core);
     return 0;
 }

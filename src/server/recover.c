@@ -148,14 +148,15 @@ bool recover_has_work(const ServerCore *core)
     return !core->recovers_later && (core->outbox.n_returning > 0 || core->ids.uncounted);
 }
 
-void recover_turn(ServerCore *core)
+void recover_turn(ServerCore *core, bool has_accepted)
 {
     const Outbox *outbox = &core->outbox;
     uint32_t slot, n = 0;
 
     if (!recover_has_work(core))
         return;
-    (void)sched_yield(); /* whoever has just been answered runs first. seccomp: sched_yield */
+    if (has_accepted)
+        (void)sched_yield(); /* seccomp: sched_yield */
     if (outbox->n_returning == 0)
         view_settle_next(&core->state, &core->ids);
     BITMAP_FOREACH(slot, outbox->returning, outbox->n_slots) {

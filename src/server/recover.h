@@ -33,8 +33,11 @@ struct ServerCore;
 int recover(struct ServerCore *core, ErrorText *error);
 
 /** A part of the clients that were found in the state: they are polled and sent to from now on.
- *  When that is done, IDs are counted, a block at a time. */
-void recover_turn(struct ServerCore *core);
+ *  When that is done, IDs are counted, a block at a time.
+ *
+ *  @param has_accepted  somebody in this turn, who may wait for this processor to read his answer
+ */
+void recover_turn(struct ServerCore *core, bool has_accepted);
 bool recover_has_work(const struct ServerCore *core);
 
 /** One of them at once. @return 0 or a negative errno: it is as before */
