@@ -210,6 +210,7 @@ int recover(ServerCore *core, ErrorText *error)
         return r;
     settle_batch(core);
     rebuild_world(core);
+    view_fetch(&core->state);
     if ((r = state_check_progress(&core->state, error)) < 0 || (r = rebuild_ids(core)) < 0 ||
         (r = rebuild_listeners(core)) < 0)
         return r;

@@ -64,17 +64,25 @@ static ViewWord *keep(const State *state, Ids *ids, uint32_t slot, uint32_t id)
     return cells + id % BLOCK_IDS / 64;
 }
 
+/* The blocks that clients of a tile keep. */
+static uint64_t kept_in_tile(const State *state, uint32_t first)
+{
+    uint32_t max = state->header->max_clients;
+    uint64_t kept = 0;
+
+    for (uint32_t i = first; i < first + VIEW_TILE_CLIENTS && i < max; i++)
+        kept |= state->clients[i].kept;
+    return kept;
+}
+
 /* Gives back what the block takes that nobody needs. The client has just stopped keeping it. */
 static void release(const State *state, Ids *ids, uint32_t slot, uint32_t number)
 {
-    uint32_t first = slot / VIEW_TILE_CLIENTS * VIEW_TILE_CLIENTS, max = state->header->max_clients;
-    uint64_t kept = 0;
+    uint32_t first = slot / VIEW_TILE_CLIENTS * VIEW_TILE_CLIENTS;
 
     if (ids->sealed[number] == 0)
         return; /* it will be needed again: the lowest ID comes first */
-    for (uint32_t i = first; i < first + VIEW_TILE_CLIENTS && i < max; i++)
-        kept |= state->clients[i].kept;
-    if (!(kept >> number & 1))
+    if (!(kept_in_tile(state, first) >> number & 1))
         pages_release(view_cell(state, first, number * BLOCK_IDS),
                       VIEW_TILE_WORDS * sizeof(ViewWord));
     if (ids_release_block(ids, number))
@@ -225,6 +233,19 @@ void view_settle_next(const State *state, Ids *ids)
 {
     if (ids->uncounted)
         view_settle_block(state, ids, (uint32_t)__builtin_ctzll(ids->uncounted));
+}
+
+void view_fetch(const State *state)
+{
+    uint32_t first, number;
+
+    for (first = 0; first < state->header->slot_limit; first += VIEW_TILE_CLIENTS) {
+        uint64_t kept = kept_in_tile(state, first);
+
+        BITMAP_FOREACH(number, &kept, N_BLOCKS)
+            pages_fetch(view_cell(state, first, number * BLOCK_IDS),
+                        VIEW_TILE_WORDS * sizeof(ViewWord));
+    }
 }
 
 /* Adds the IDs of the block that the clients of a tile know by themselves. Whether all are taken.

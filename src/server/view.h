@@ -89,6 +89,9 @@ void view_spend_own(State *state, Ids *ids, uint32_t slot, uint32_t id);
 /** told -> stale, if it is told: somebody else is about to hold the ID */
 void view_outdate(State *state, uint32_t slot, uint32_t id);
 
+/** Has the tiles that are in use mapped in few calls, before they are all read: pages_fetch(). */
+void view_fetch(const State *state);
+
 /**
  * What all clients know, for a process that has not followed it: which IDs are taken. How many
  * know each is left to view_settle().

@@ -16,3 +16,14 @@ void pages_release(void *from, size_t size)
     if (madvise(from, size, MADV_REMOVE) < 0)
         (void)madvise(from, size, MADV_DONTNEED);
 }
+
+void pages_fetch(const void *from, size_t size)
+{
+#ifdef MADV_POPULATE_READ
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), skew = (uintptr_t)from % page;
+
+    (void)madvise((char *)from - skew, size + skew, MADV_POPULATE_READ);
+#else
+    (void)from, (void)size;
+#endif
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Giving memory back. */
+/* Giving memory back, and asking for it. */
 #pragma once
 
 #include <stddef.h>
@@ -10,3 +10,9 @@
  * range is not made up of whole pages: they are larger on some machines.
  */
 void pages_release(void *from, size_t size);
+
+/**
+ * Has the kernel map all pages of the range by one call, where touching one after the other would
+ * be a fault for each. A hole of a memfd is filled by that. Does nothing on Linux before 5.14.
+ */
+void pages_fetch(const void *from, size_t size);
