@@ -7,9 +7,10 @@
 #include "util/cleanup.h"
 #include "util/open-fds.h"
 
-#include <stdio.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 typedef struct FdSet {
     uint64_t *set;
@@ -27,15 +28,14 @@ static void leave_out(void *opaque, int fd)
 /* Descriptors are below: what the table has room for. 0: nobody knows. */
 static uint32_t table_size(void)
 {
-    FILE *status = fopen("/proc/self/status", "re");
-    char line[256];
-    uint32_t size = 0;
+    _cleanup_close_ int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    char status[4096]; /* the line is one of the first, and the whole is shorter */
+    ssize_t n = fd < 0 ? -1 : read(fd, status, sizeof(status) - 1);
+    const char *line;
 
-    while (status && size == 0 && fgets(line, sizeof(line), status))
-        (void)sscanf(line, "FDSize: %u", &size);
-    if (status)
-        (void)fclose(status);
-    return size;
+    status[n < 0 ? 0 : n] = 0;
+    line = strstr(status, "\nFDSize:");
+    return line ? (uint32_t)strtoul(line + strlen("\nFDSize:"), NULL, 10) : 0;
 }
 
 static FdSet all_numbers(void)
