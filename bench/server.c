@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,21 @@ static void run(const BenchServer *server, const char *program, unsigned n_vecto
     die("%s", program);
 }
 
+/* Whether it waits to be the next worker. */
+static bool stands_by(long pid)
+{
+    char path[64], name[16] = "";
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+    file = fopen(path, "re");
+    if (!file)
+        return false;
+    (void)!fread(name, 1, sizeof(name) - 1, file);
+    (void)fclose(file);
+    return strcmp(name, "ivshmem-standby") == 0;
+}
+
 pid_t bench_worker(pid_t server)
 {
     char path[64];
@@ -92,7 +108,7 @@ pid_t bench_worker(pid_t server)
     if (!file)
         return server;
     while (fscanf(file, "%ld", &child) == 1) /* the latest: others have ended */
-        worker = child;
+        worker = stands_by(child) ? worker : child;
     (void)fclose(file);
     return (pid_t)worker;
 }

@@ -5,6 +5,12 @@
  * is killed, at whatever instruction, nothing is closed; the next one goes on with the same
  * descriptors.
  *
+ * The next one is there before it is needed: once a worker has settled, the keeper starts a process
+ * that prepares itself and stands by at the gate (gate.h). A new process would first have to be
+ * made, to confine itself and to find its memory page by page, while newcomers wait. It is called
+ * STANDBY_NAME in ps while it waits, opens nothing, and ends with the keeper. If there is none,
+ * because it was killed, or a worker ends before it has settled, the next worker is made then.
+ *
  * A worker that dies again and again is started with a growing pause; in the end the keeper stops
  * trying and holds everything open, so that the peers go on ringing each other without a server.
  *
@@ -12,6 +18,10 @@
  * It must not touch a client, a region or anything else that a worker can be interrupted in.
  */
 #pragma once
+
+#include <stdbool.h>
+
+#define STANDBY_NAME "ivshmem-standby"
 
 /** What a worker is to do. */
 typedef enum KeeperTask {
@@ -22,13 +32,15 @@ typedef enum KeeperTask {
 /** Exit status of a worker that could not go on and has left everything as it was. */
 #define KEEPER_TRY_AGAIN 4
 
-/**
- * A worker's work, in a process of its own.
- *
- * @param n_killed  how many workers before it were killed, ever
- * @return its exit status, 0 to 255
- */
-typedef int KeeperWork(void *context, KeeperTask task, unsigned n_killed);
+/** What a worker does, in a process of its own. */
+typedef struct KeeperJob {
+    /** What it can do while another one works, and nobody else notices. @param has_time  it stands
+     * by, and is not waited for  @return 0, or a negative errno: it ends with KEEPER_TRY_AGAIN */
+    int (*prepare)(void *context, bool has_time);
+    /** Its work. @param n_killed  how many workers before it were killed, ever
+     *  @return its exit status, 0 to 255 */
+    int (*work)(void *context, KeeperTask task, unsigned n_killed);
+} KeeperJob;
 
 /**
  * Keeps a worker at work until one ends by itself. SIGTERM and SIGINT, which must be blocked, are
@@ -36,4 +48,4 @@ typedef int KeeperWork(void *context, KeeperTask task, unsigned n_killed);
  *
  * @return the exit status of the last worker, or a negative errno: none could be started
  */
-int keeper_run(KeeperWork *work, void *context);
+int keeper_run(const KeeperJob *job, void *context);

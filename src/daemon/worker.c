@@ -151,7 +151,23 @@ static int serve(Daemon *daemon, KeeperTask task)
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* What a worker does from its start to its end. */
+/* What takes a new process its time is behind it then: its filter of system calls, and to be given
+ * the pages of memory, program and libraries that it needs to read the manifest. */
+static int prepare(void *context, bool has_time)
+{
+    const Worker *worker = context;
+    _cleanup_(config_free) Config config = {0};
+    ErrorText error;
+    int r = sandbox_tighten(worker->options->sandbox, &error);
+
+    if (r < 0)
+        report_error("%s", error.text);
+    else if (has_time) /* a rehearsal: it is read again when it counts */
+        (void)record_read(worker->daemon, &config, &error);
+    return r;
+}
+
+/* What a worker does from then on to its end. */
 static int work(void *context, KeeperTask task, unsigned n_killed)
 {
     const Worker *worker = context;
@@ -159,7 +175,7 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
     ErrorText error;
 
     daemon->n_killed = n_killed;
-    if (sandbox_tighten(worker->options->sandbox, &error) < 0 || go_on(worker, &error) < 0) {
+    if (go_on(worker, &error) < 0) {
         report_error("%s", error.text);
         record_abandon(daemon); /* the next worker, too, has to find descriptors that are free */
         return KEEPER_TRY_AGAIN;
@@ -195,6 +211,7 @@ static void clean_up(Daemon *daemon)
 
 int worker_serve(Daemon *daemon, const Options *options, const Recovery *recovery)
 {
+    static const KeeperJob job = {prepare, work};
     Worker worker = {daemon, options, recovery};
     int r;
 
@@ -202,7 +219,7 @@ int worker_serve(Daemon *daemon, const Options *options, const Recovery *recover
         r = serve_alone(&worker);
     } else {
         record_abandon(daemon);
-        r = keeper_run(work, &worker);
+        r = keeper_run(&job, &worker);
         if (r < 0)
             report_error("cannot start a worker: %s", strerror(-r));
         if (r < 0 || r == KEEPER_TRY_AGAIN)

@@ -71,6 +71,21 @@ static void check_fds(const Steps *steps)
     crowd_fail("%u descriptors instead of %u", n, steps->n_fds);
 }
 
+/* Whether it waits to be the next worker. */
+static bool stands_by(pid_t pid)
+{
+    char path[64], name[16] = "";
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    file = fopen(path, "re");
+    if (!file)
+        return false;
+    (void)!fread(name, 1, sizeof(name) - 1, file);
+    (void)fclose(file);
+    return strcmp(name, "ivshmem-standby") == 0;
+}
+
 static pid_t find_worker(pid_t keeper)
 {
     char path[64];
@@ -78,10 +93,10 @@ static pid_t find_worker(pid_t keeper)
     (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)keeper, (int)keeper);
     for (unsigned i = 0; i < PATIENCE_MS; i++) {
         FILE *file = fopen(path, "re");
-        int pid = 0;
+        int pid = 0, child;
 
-        while (file && fscanf(file, "%d", &pid) == 1) /* the latest: others have ended */
-            ;
+        while (file && fscanf(file, "%d", &child) == 1) /* the latest: others have ended */
+            pid = stands_by(child) ? pid : child;
         if (file)
             (void)fclose(file);
         if (pid)

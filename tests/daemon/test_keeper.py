@@ -12,10 +12,11 @@ import time
 import pytest
 from built import built
 from peer import settle
-from serve import children, eventually, is_sanitized
+from serve import children, eventually, is_sanitized, kill_if_there, name_of, standby, started_by, status_of
 
 N_VECTORS = 3
 SERIES = 20  # workers killed in a row after which no more are started
+STANDBYS = 3  # that are killed while they stand by, after which there is none for this worker
 
 
 @pytest.fixture(name="kept")
@@ -29,14 +30,21 @@ def worker_of(server):
     return eventually(lambda: children(server.process.pid), what="a worker")[0]
 
 
+def standby_of(server):
+    return eventually(lambda: standby(server.process.pid), what="a process that stands by")
+
+
+def limit_fds(server, most):
+    """Whoever goes on, and the keeper, has so many descriptors at most. Gives what undoes it."""
+    pids = [standby_of(server), server.process.pid]
+    limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, limits[1]))
+    return lambda: resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
+
+
 def kill_worker(server):
     os.kill(worker_of(server), signal.SIGKILL)
-
-
-def started_by(server):
-    """What the keeper has started and not reaped."""
-    pid = server.process.pid
-    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
 
 
 def ring_each_other(peers):
@@ -55,7 +63,7 @@ def test_client_sees_nothing(kept, connect):
     os.kill(first, signal.SIGKILL)
     eventually(lambda: worker_of(kept) != first, what="another worker")
     newcomer = connect(kept).setup()
-    eventually(lambda: started_by(kept) == [str(worker_of(kept))], what="the dead one reaped")
+    eventually(lambda: None not in started_by(kept.process.pid).values(), what="the dead one reaped")
     settle([*peers, newcomer])
     assert [len(peer.history) - n for peer, n in zip(peers, before)] == [N_VECTORS] * 3
     ring_each_other([*peers, newcomer])
@@ -112,6 +120,64 @@ def test_next_knows_of_a_thousand_that_have_gone(kept, connect):
     assert connect(kept).setup().id == 1, "whoever knew it has left"
 
 
+def test_next_one_stands_by(kept, connect):
+    """It is there before it is needed, and goes on when it is."""
+    peers = [connect(kept).setup() for _ in range(2)]
+    for _ in range(3):
+        waits = standby_of(kept)
+        kill_worker(kept)
+        eventually(lambda waits=waits: worker_of(kept) == waits, what="the one that stood by at work")
+        peers.append(connect(kept).setup())
+    settle(peers)
+    ring_each_other(peers)
+
+
+def test_standby_that_is_killed(kept, connect):
+    """Nobody needs it: there is another one, and after a few there is none, until a worker has ended."""
+    peer = connect(kept).setup()
+    worker = worker_of(kept)
+    for _ in range(STANDBYS):
+        pid = standby_of(kept)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda pid=pid: pid not in started_by(kept.process.pid), what="it reaped")
+    time.sleep(0.6)  # more than twice what it takes to make one
+    assert standby(kept.process.pid) is None and worker_of(kept) == worker
+    kill_worker(kept)
+    settle([peer, connect(kept).setup()])
+    standby_of(kept)
+
+
+def test_worker_and_standby_killed_at_once(kept, connect):
+    peer = connect(kept).setup()
+    for pid in (standby_of(kept), worker_of(kept)):
+        os.kill(pid, signal.SIGKILL)
+    settle([peer, connect(kept).setup()])
+
+
+def test_standby_ends_with_its_keeper(kept, connect):
+    """Otherwise it would hold everything open when the worker ends."""
+    peer = connect(kept).setup()
+    kept.expected.append("the keeper has ended")
+    waits, worker = standby_of(kept), worker_of(kept)
+    os.kill(kept.process.pid, signal.SIGKILL)
+    kept.process.wait(10)
+    eventually(lambda: name_of(waits) is None, what="its end")
+    kill_if_there(worker)
+    peer.until_hung_up()
+    kept.process = None
+
+
+def test_standby_is_confined_and_holds_nothing_back(kept):
+    """It is as confined as a worker, and gone when the server has ended."""
+    waits = standby_of(kept)
+    assert status_of(waits, "CapEff") == "0000000000000000" and status_of(waits, "NoNewPrivs") == "1"
+    if not is_sanitized():
+        eventually(lambda: status_of(waits, "Seccomp_filters") ==
+                   status_of(worker_of(kept), "Seccomp_filters"), what="the worker's filter")
+    assert kept.stop() == 0
+    assert name_of(waits) is None
+
+
 def test_killed_again_and_again(kept, connect):
     """Clients come, go, stall and ring while worker after worker is killed; each is followed, message
     by message. What is left at the end is right, and no descriptor is left over."""
@@ -147,11 +213,10 @@ def test_next_worker_lacks_descriptors(kept, connect):
     kept.expected += ["Too many open files", "the worker could not go on"]
     peers = [connect(kept).setup() for _ in range(3)]
     settle(peers)
-    limits = resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, (5, limits[1]))
+    undo = limit_fds(kept, 5)
     kill_worker(kept)
     eventually(lambda: kept.errors().count("Too many open files") > 1, what="a second try")
-    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, limits)
+    undo()
     settle([*peers, connect(kept).setup()])
     ring_each_other(peers)
 
@@ -164,12 +229,10 @@ def test_next_worker_lacks_a_descriptor_for_a_region(kept, connect):
     open_fds = {int(name) for name in os.listdir(f"/proc/{kept.process.pid}/fd")}
     second_free = sorted(set(range(len(open_fds) + 2)) - open_fds)[1]
     kept.expected += ["Too many open files", "the worker could not go on"]
-    limits = resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE,
-                     (second_free + 1, limits[1]))
+    undo = limit_fds(kept, second_free + 1)
     kill_worker(kept)
     eventually(lambda: "cannot go on from the state" in kept.log(), what="a worker that lacks one")
-    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, limits)
+    undo()
     newcomer = connect(kept).setup()
     settle([*peers, newcomer])
     ring_each_other([*peers, newcomer])
@@ -186,11 +249,10 @@ def test_next_worker_cannot_sort_out(serve, connect, monkeypatch):
     kept.expected += ["the worker was killed", "Too many open files", "the worker could not go on"]
     peers = [connect(kept).setup() for _ in range(3)]
     settle(peers)
-    limits = resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, (kept.n_fds() + 10, limits[1]))
+    undo = limit_fds(kept, kept.n_fds() + 10)
     kill_worker(kept)
     eventually(lambda: kept.errors().count("cannot list the open descriptors") == 4, what="four tries")
-    resource.prlimit(kept.process.pid, resource.RLIMIT_NOFILE, limits)
+    undo()
     newcomer = connect(kept).setup()
     settle([*peers, newcomer])
     ring_each_other([*peers, newcomer])

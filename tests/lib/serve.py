@@ -25,6 +25,7 @@ import time
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT = 10.0
+STANDBY = "ivshmem-standby"  # what a process is called that waits to be the next worker
 SO_ACCEPTCON = 0x10000  # in the kernel's table of Unix sockets
 
 
@@ -73,23 +74,36 @@ def is_listening(path):
     return any(int(row[3], 16) & SO_ACCEPTCON for row in rows if row[7:] == [str(path)])
 
 
-def children(pid):
-    """The processes that a process has started and that have not ended. A server that is killed leaves
-    its worker serving; one whose worker is killed has the next before it reaps that one."""
+def started_by(pid):
+    """The processes that a process has started and not reaped, by what they are called: {pid: name}. Of
+    those that have ended, the name is None."""
     try:
         text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     except FileNotFoundError:
-        return []
-    return [int(child) for child in text.split() if lives(child)]
+        return {}
+    return {int(child): name_of(child) for child in text.split()}
 
 
-def lives(pid):
-    """Whether there is such a process that has not ended."""
+def children(pid):
+    """The processes that a process has started and that have not ended, but for one that stands by. A
+    server that is killed leaves its worker serving; one whose worker is killed has the next before it
+    reaps that one."""
+    return [child for child, name in started_by(pid).items() if name not in (None, STANDBY)]
+
+
+def standby(pid):
+    """The process that stands by to be the next worker of a server, or None."""
+    return next((child for child, name in started_by(pid).items() if name == STANDBY), None)
+
+
+def name_of(pid):
+    """What a process is called, or None if it has ended."""
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return text.rpartition(") ")[2][0] not in "ZX"
+        return None
+    head, _, tail = text.rpartition(") ")
+    return None if tail[0] in "ZX" else head.partition(" (")[2]
 
 
 def status_of(pid, name):
