@@ -5,7 +5,7 @@
  * that is wrong is said once, with the file and where possible the line; and what is found right
  * is within its limits.
  */
-#include "daemon/config.h"
+#include "daemon/settings/config.h"
 
 #include "daemon/daemon.h"
 #include "fuzz.h"

@@ -14,7 +14,7 @@
 #include "daemon/control/json.h"
 #include "daemon/control/keys.h"
 #include "daemon/daemon.h"
-#include "daemon/report.h"
+#include "daemon/process/report.h"
 #include "fuzz.h"
 #include "util/cleanup.h"
 

@@ -5,9 +5,9 @@
  * they are when they are written and read again. An input is the file's header, 24 bytes, and the
  * text in its first place; the length that the header says counts, up to a bound.
  */
-#include "daemon/manifest.h"
+#include "daemon/resume/manifest.h"
 
-#include "daemon/settings-json.h"
+#include "daemon/settings/settings-json.h"
 #include "fuzz.h"
 #include "util/cleanup.h"
 

@@ -3,9 +3,9 @@
  * The server's command line: words that end with NUL bytes. Whatever they are, they are taken, or
  * refused with a complaint of ours on standard error; and what is taken is within its limits.
  */
-#include "daemon/options.h"
+#include "daemon/settings/options.h"
 
-#include "daemon/option-table.h"
+#include "daemon/settings/option-table.h"
 #include "fuzz.h"
 
 #include <getopt.h>

@@ -3,8 +3,8 @@
 
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
-#include "daemon/libvirt.h"
-#include "daemon/notify.h"
+#include "daemon/process/notify.h"
+#include "daemon/settings/libvirt.h"
 #include "daemon/share.h"
 #include "region/region.h"
 #include "server/listen-socket.h"

@@ -7,9 +7,9 @@
  */
 #pragma once
 
-#include "daemon/config.h"
-#include "daemon/options.h"
 #include "daemon/passed.h"
+#include "daemon/settings/config.h"
+#include "daemon/settings/options.h"
 
 /** Adds to the problems of a configuration that has been read. Its regions get their shares of
  * clients by it. */

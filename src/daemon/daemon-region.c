@@ -3,10 +3,10 @@
 
 #include "daemon/control/events.h"
 #include "daemon/daemon.h"
-#include "daemon/libvirt.h"
-#include "daemon/record.h"
-#include "daemon/report.h"
-#include "daemon/unfinished.h"
+#include "daemon/process/report.h"
+#include "daemon/resume/record.h"
+#include "daemon/resume/unfinished.h"
+#include "daemon/settings/libvirt.h"
 #include "server/core.h"
 #include "util/cleanup.h"
 

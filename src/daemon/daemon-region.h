@@ -2,8 +2,8 @@
 /* A region of the daemon: a server of the library, and what each of its listeners is for. */
 #pragma once
 
-#include "daemon/loop.h"
-#include "daemon/settings.h"
+#include "daemon/process/loop.h"
+#include "daemon/settings/settings.h"
 #include "util/error.h"
 
 struct Daemon;

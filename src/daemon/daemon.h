@@ -5,15 +5,13 @@
  */
 #pragma once
 
-#include "daemon/config.h"
 #include "daemon/control/control.h"
 #include "daemon/daemon-region.h"
-#include "daemon/loop.h"
 #include "daemon/passed.h"
-#include "daemon/pidfile.h"
+#include "daemon/process/loop.h"
+#include "daemon/process/pidfile.h"
+#include "daemon/settings/config.h"
 #include "server/flight-budget.h"
-
-#define DAEMON_MAX_REGIONS 1024
 
 typedef struct Daemon {
     Loop loop;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/launch.h"
 
-#include "daemon/libvirt.h"
+#include "daemon/settings/libvirt.h"
 #include "util/folder.h"
 
 #include <errno.h>

@@ -3,9 +3,9 @@
  * confined. */
 #pragma once
 
-#include "daemon/config.h"
-#include "daemon/options.h"
-#include "daemon/sandbox.h"
+#include "daemon/process/sandbox.h"
+#include "daemon/settings/config.h"
+#include "daemon/settings/options.h"
 
 /** Describes the regions that are to be served. What is wrong is among the configuration's
  * problems.

@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "daemon/config.h"
 #include "daemon/daemon.h"
 #include "daemon/reload.h"
+#include "daemon/settings/config.h"
 
 #define reload_done(reload, ...) problems_add(&(reload)->done, __VA_ARGS__)
 #define reload_left(reload, ...) problems_add(&(reload)->left, __VA_ARGS__)

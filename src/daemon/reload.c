@@ -2,10 +2,10 @@
 #include "daemon/reload.h"
 
 #include "daemon/daemon.h"
-#include "daemon/notify.h"
-#include "daemon/record.h"
+#include "daemon/process/notify.h"
+#include "daemon/process/report.h"
 #include "daemon/reload-listeners.h"
-#include "daemon/report.h"
+#include "daemon/resume/record.h"
 #include "daemon/share.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "daemon/problems.h"
+#include "daemon/settings/problems.h"
 #include "util/error.h"
 
 struct Config;

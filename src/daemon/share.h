@@ -13,7 +13,7 @@
  */
 #pragma once
 
-#include "daemon/settings.h"
+#include "daemon/settings/settings.h"
 #include "util/error.h"
 
 struct Daemon;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/worker.h"
 
-#include "daemon/keeper.h"
 #include "daemon/launch.h"
-#include "daemon/record.h"
+#include "daemon/process/keeper.h"
+#include "daemon/process/report.h"
+#include "daemon/process/sandbox.h"
 #include "daemon/reload.h"
-#include "daemon/report.h"
-#include "daemon/sandbox.h"
-#include "daemon/store.h"
-#include "daemon/succession.h"
-#include "daemon/unfinished.h"
+#include "daemon/resume/record.h"
+#include "daemon/resume/store.h"
+#include "daemon/resume/succession.h"
+#include "daemon/resume/unfinished.h"
 #include "util/cleanup.h"
 
 #include <stdio.h>

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "daemon/daemon.h"
-#include "daemon/options.h"
-#include "daemon/recovery.h"
+#include "daemon/resume/recovery.h"
+#include "daemon/settings/options.h"
 
 /** Serves until a signal comes, and closes the daemon, or leaves it to another process
  *  (daemon->has_left). @return the exit status */

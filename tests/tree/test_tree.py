@@ -23,6 +23,9 @@ USES = {
     "tools": BELOW_PEERS | PEERS | {"port", "qmp"},
 }
 
+# And within the daemon: these parts of it use none but those.
+DAEMON_USES = {"process": {"process"}, "settings": {"process", "settings"}}
+
 C_FILES = sources.files(".c", ".h")
 MODULE_FILES = [name for name in C_FILES if re.match(r"src/\w+/", name)]
 PUBLIC_HEADERS = [name for name in sources.files(".h") if name.startswith("include/")]
@@ -71,6 +74,16 @@ def test_modules_use_only_those_below():
         assert module in USES, f"{name}: no module that this test knows"
         allowed = USES[module] | {module, None}
         wrong += [f"{name}: {header}" for header in includes(name) if owner(header) not in allowed]
+    assert not wrong
+
+
+def test_parts_of_the_daemon_use_only_those_below():
+    wrong = []
+    for part, allowed in DAEMON_USES.items():
+        names = [name for name in C_FILES if name.startswith(f"src/daemon/{part}/")]
+        assert names, f"src/daemon/{part} is empty"
+        wrong += [f"{name}: {header}" for name in names for header in includes(name)
+                  if header.startswith("daemon/") and header.split("/")[1] not in allowed]
     assert not wrong
 
 

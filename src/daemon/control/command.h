@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "daemon/key.h"
+#include "daemon/settings/key.h"
 #include "util/error.h"
 
 #include <jansson.h>

@@ -3,7 +3,7 @@
 
 #include "daemon/control/json.h"
 #include "daemon/daemon.h"
-#include "daemon/report.h"
+#include "daemon/process/report.h"
 #include "util/cleanup.h"
 
 #include <fcntl.h>

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "daemon/control/session.h"
-#include "daemon/loop.h"
+#include "daemon/process/loop.h"
 #include "server/listen-socket.h"
 #include "util/error.h"
 

@@ -2,7 +2,7 @@
 /* Keys (key.h) as arguments of commands. */
 #pragma once
 
-#include "daemon/key.h"
+#include "daemon/settings/key.h"
 
 #include <jansson.h>
 

@@ -10,7 +10,7 @@
 #pragma once
 
 #include "daemon/control/framer.h"
-#include "daemon/loop.h"
+#include "daemon/process/loop.h"
 
 #include <jansson.h>
 #include <sys/types.h>

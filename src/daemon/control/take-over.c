@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/control/command.h"
 #include "daemon/daemon.h"
-#include "daemon/succession.h"
+#include "daemon/resume/succession.h"
 
 /* The session that asked for it is handed everything when it has been answered. */
 int run_take_over(Daemon *daemon, json_t *arguments, json_t **result, ErrorText *error)

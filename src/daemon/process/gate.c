@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/process/gate.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static _Atomic uint32_t *word; /* twice the latest number that was let in, and its task */
+
+int gate_make(void)
+{
+    void *page =
+        mmap(NULL, sizeof(*word), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return -errno;
+    word = page;
+    return 0;
+}
+
+void gate_open(uint32_t number, KeeperTask task)
+{
+    atomic_store(word, number << 1 | (task == KEEPER_END));
+    (void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+KeeperTask gate_wait(uint32_t number)
+{
+    uint32_t now;
+
+    while ((now = atomic_load(word)) >> 1 < number)
+        (void)syscall(SYS_futex, word, FUTEX_WAIT, now, NULL, NULL, 0);
+    return now & 1 ? KEEPER_END : KEEPER_SERVE;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a process that has been started ahead waits until it is to be the worker. It is a word in
+ * memory that the keeper shares with all that it starts. Each of them has a number, one higher than
+ * the last one's, and the gate is opened for one number after the other. So one that looks late
+ * still finds it open, and a later one finds it closed.
+ */
+#pragma once
+
+#include "daemon/process/keeper.h"
+
+#include <stdint.h>
+
+/** To be called once, by the keeper. @return 0 or a negative errno */
+int gate_make(void);
+
+/** Lets the process with this number go on, with this task: 1 or one higher than the last that was
+ * let in, or more if some have ended before. */
+void gate_open(uint32_t number, KeeperTask task);
+
+/** Waits, however long, until this process is let in. @return its task */
+KeeperTask gate_wait(uint32_t number);

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/process/keeper.h"
+
+#include "daemon/process/gate.h"
+#include "daemon/process/notify.h"
+#include "daemon/process/report.h"
+#include "daemon/process/watchdog.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S INT64_C(1000000000)
+#define SETTLED  (NS_PER_S / 4) /* a worker that lived so long was not part of a series */
+#define FIRST_WAIT                                                                                 \
+    (NS_PER_S / 100) /* before the third of a series; doubled for each further one                 \
+                      */
+#define MOST_WAIT   (NS_PER_S / 5)
+#define MOST_DEATHS 20 /* in a series */
+#define MOST_LOST   3  /* processes that end while they stand by, until there is none */
+
+typedef struct Keeper {
+    const KeeperJob *job;
+    void *context;
+    pid_t worker;
+    pid_t dead;        /* the worker before it, not reaped yet; 0: none */
+    pid_t standby;     /* the next one, at the gate; 0: none */
+    uint32_t number;   /* at the gate, of the latest process that was started */
+    unsigned n_killed; /* workers, ever */
+    unsigned n_lost;   /* ended while they stood by for this worker, or could not be made */
+} Keeper;
+
+static int64_t timespec_ns(const struct timespec *time)
+{
+    return time->tv_sec * NS_PER_S + time->tv_nsec;
+}
+
+static struct timespec timespec_of(int64_t ns)
+{
+    return (struct timespec){ns / NS_PER_S, ns % NS_PER_S};
+}
+
+static int64_t now(void)
+{
+    struct timespec time;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return timespec_ns(&time);
+}
+
+/* The signals that the keeper waits for. */
+static sigset_t signals(void)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    return set;
+}
+
+/* From here on it ends with the keeper: who shares the table of descriptors keeps them open.
+ * seccomp-keeper: prctl(0=PR_SET_PDEATHSIG) prctl(0=PR_SET_NAME) */
+static bool stand_by(pid_t keeper)
+{
+    (void)prctl(PR_SET_NAME, STANDBY_NAME);
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == keeper;
+}
+
+/* It is the worker, which outlives the keeper.
+ * seccomp: prctl(0=PR_SET_PDEATHSIG) prctl(0=PR_SET_NAME) */
+static void step_forward(void)
+{
+    (void)prctl(PR_SET_PDEATHSIG, 0);
+    (void)prctl(PR_SET_NAME, program_invocation_short_name);
+}
+
+/* All that a process does which the keeper has started. */
+static int live(const Keeper *keeper, pid_t parent, bool is_ahead)
+{
+    KeeperTask task;
+
+    if (is_ahead && !stand_by(parent))
+        return KEEPER_TRY_AGAIN;
+    if (keeper->job->prepare(keeper->context, is_ahead) < 0)
+        return KEEPER_TRY_AGAIN;
+    task = gate_wait(keeper->number);
+    if (is_ahead)
+        step_forward();
+    return keeper->job->work(keeper->context, task, keeper->n_killed + is_ahead);
+}
+
+/* Starts a process, ahead of its time or not: as fork(), but that the table of descriptors is one.
+ * glibc has no call for it. seccomp-keeper: clone */
+static pid_t spawn(Keeper *keeper, bool is_ahead)
+{
+    pid_t parent = getpid();
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+
+    if (pid == 0)
+        _exit(live(keeper, parent, is_ahead));
+    return pid < 0 ? -errno : pid;
+}
+
+/* Has a worker that has hung for too long follow its dead. */
+static void end_if_hung(pid_t worker)
+{
+    if (!watchdog_is_late())
+        return;
+    report_error("the worker has not answered the watchdog in time: it is killed");
+    (void)kill(worker, SIGKILL);
+    watchdog_begin();
+}
+
+/* Whether the process has ended: no thread of it will run another instruction, and its memory is no
+ * longer mapped. It is not reaped. */
+static bool has_ended(pid_t pid, siginfo_t *end)
+{
+    end->si_pid = 0;
+    return waitid(P_PID, (id_t)pid, end, WEXITED | WNOHANG | WNOWAIT) == 0 && end->si_pid == pid;
+}
+
+/* That can take the kernel longer than all else: it drops what it knows of the dead in /proc, which
+ * is a name for each descriptor if somebody has listed them. So the next worker serves before.
+ * seccomp-keeper: wait4 */
+static void reap(pid_t *dead)
+{
+    if (*dead > 0)
+        (void)waitpid(*dead, NULL, 0);
+    *dead = 0;
+}
+
+/* Forgets one that has ended while it stood by. */
+static void check_standby(Keeper *keeper)
+{
+    siginfo_t end;
+
+    if (keeper->standby <= 0 || !has_ended(keeper->standby, &end))
+        return;
+    reap(&keeper->standby);
+    keeper->n_lost++;
+}
+
+static void dismiss_standby(Keeper *keeper)
+{
+    if (keeper->standby > 0)
+        (void)kill(keeper->standby, SIGKILL);
+    reap(&keeper->standby);
+}
+
+/* Whether something is to be done once the worker has settled. */
+static bool has_chores(const Keeper *keeper)
+{
+    return keeper->dead > 0 || (keeper->standby <= 0 && keeper->n_lost < MOST_LOST);
+}
+
+static void do_chores(Keeper *keeper)
+{
+    reap(&keeper->dead);
+    if (keeper->standby > 0 || keeper->n_lost >= MOST_LOST)
+        return;
+    keeper->number++;
+    keeper->standby = spawn(keeper, true);
+    keeper->n_lost += keeper->standby < 0;
+}
+
+/* How long to wait for a signal; NULL: until one comes. */
+static const struct timespec *patience(const Keeper *keeper, struct timespec *time)
+{
+    const struct timespec *watchdog = watchdog_wait(time);
+
+    if (!has_chores(keeper) || (watchdog && timespec_ns(watchdog) < SETTLED))
+        return watchdog;
+    *time = timespec_of(SETTLED);
+    return time;
+}
+
+/* Passes signals on to the worker until it has ended, and notes one that asks for the end. Does
+ * what is left to do in the first pause. seccomp-keeper: rt_sigtimedwait kill waitid */
+static siginfo_t wait_for_worker(Keeper *keeper, KeeperTask *next)
+{
+    const sigset_t set = signals();
+    struct timespec time;
+    siginfo_t end;
+
+    for (;;) {
+        int number = sigtimedwait(&set, NULL, patience(keeper, &time));
+
+        end_if_hung(keeper->worker);
+        if (number < 0) {
+            do_chores(keeper);
+            continue;
+        }
+        if (number == SIGTERM || number == SIGINT)
+            *next = KEEPER_END;
+        if (number != SIGCHLD)
+            (void)kill(keeper->worker, number);
+        else if (has_ended(keeper->worker, &end))
+            return end;
+        else
+            check_standby(keeper);
+    }
+}
+
+/* Has the one that stands by be the worker, or a new one. To that the gate is open from the start,
+ * should the keeper be killed next. @return 0 or a negative errno */
+static int start_worker(Keeper *keeper, KeeperTask task)
+{
+    check_standby(keeper);
+    if (keeper->standby <= 0)
+        keeper->number++;
+    gate_open(keeper->number, task);
+    keeper->worker = keeper->standby > 0 ? keeper->standby : spawn(keeper, false);
+    keeper->standby = 0;
+    keeper->n_lost = 0;
+    return keeper->worker < 0 ? keeper->worker : 0;
+}
+
+/* seccomp-keeper: clock_nanosleep */
+static void pause_before(unsigned deaths, Keeper *keeper)
+{
+    int64_t wait = deaths < 2 ? 0 : FIRST_WAIT;
+    struct timespec time;
+
+    for (unsigned i = 2; i < deaths && wait < MOST_WAIT; i++)
+        wait *= 2;
+    if (wait > MOST_WAIT)
+        wait = MOST_WAIT;
+    if (wait == 0)
+        return;
+    reap(&keeper->dead);
+    time = timespec_of(wait);
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static void tell(pid_t worker, const siginfo_t *end, unsigned deaths)
+{
+    if (worker < 0)
+        report_error("no worker could be started (%u in a row): %s; no client sees it", deaths,
+                     strerror(-worker));
+    else if (end->si_code != CLD_EXITED)
+        report_error("the worker was killed by signal %d (%u in a row); no client sees it",
+                     end->si_status, deaths);
+    else
+        report_error("the worker could not go on (%u in a row); no client sees it", deaths);
+}
+
+/* The peers go on without a server; whoever ends us ends them. */
+static int hold(Keeper *keeper)
+{
+    const sigset_t set = signals();
+    KeeperTask task;
+    struct timespec time;
+    int number, r;
+
+    report_error("%d workers in a row were killed: no more are started. Peers that are connected "
+                 "keep their memory and doorbells; nobody can join until this server is restarted",
+                 MOST_DEATHS);
+    dismiss_standby(keeper);
+    do {
+        notify_tell("STATUS=Holding everything open without a worker: nobody can join");
+        number = sigtimedwait(&set, NULL, watchdog_stand_in(&time));
+    } while (number != SIGTERM && number != SIGINT);
+    watchdog_begin();
+    r = start_worker(keeper, KEEPER_END);
+    return r < 0 ? r : wait_for_worker(keeper, &task).si_status;
+}
+
+/* Until a worker ends by itself. @return its exit status */
+static int keep(Keeper *keeper)
+{
+    KeeperTask task = KEEPER_SERVE;
+    unsigned deaths = 0;
+
+    for (bool is_first = true;; is_first = false) {
+        int64_t began = now();
+        siginfo_t end = {.si_code = 0};
+        int r;
+
+        watchdog_begin();
+        r = start_worker(keeper, task);
+        if (r == 0)
+            end = wait_for_worker(keeper, &task);
+        else if (is_first)
+            return r;
+        if (end.si_code == CLD_EXITED && (is_first || end.si_status != KEEPER_TRY_AGAIN))
+            return end.si_status;
+        reap(&keeper->dead); /* the one before, if this one has died so soon */
+        keeper->dead = keeper->worker;
+        deaths = now() - began > SETTLED ? 1 : deaths + 1;
+        keeper->n_killed++;
+        tell(keeper->worker, &end, deaths);
+        if (deaths == MOST_DEATHS) {
+            reap(&keeper->dead);
+            return hold(keeper);
+        }
+        pause_before(deaths, keeper);
+    }
+}
+
+int keeper_run(const KeeperJob *job, void *context)
+{
+    Keeper keeper = {.job = job, .context = context};
+    const sigset_t set = signals();
+    int r = gate_make();
+
+    if (r < 0)
+        return r;
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    r = keep(&keeper);
+    dismiss_standby(&keeper);
+    return r;
+}
