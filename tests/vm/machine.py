@@ -35,10 +35,11 @@ class Vm(Guest):
     """One machine. qemu_prefix goes before QEMU on its command line, as valgrind does."""
 
     def __init__(self, image, *sockets, vectors=2, iommu=IOMMU, ports=0, name="vm", more=(),
-                 qemu_prefix=()):
-        """One ivshmem-doorbell device for each socket; ports is for hot-plugging later, and iommu
-        is QEMU's IOMMU device or None."""
+                 qemu_prefix=(), timeout=TIMEOUT):
+        """One ivshmem-doorbell device for each socket; ports is for hot-plugging later, iommu is
+        QEMU's IOMMU device or None, and timeout bounds its start and each answer of its monitor."""
         self.name = name
+        self.timeout = timeout
         self.process = None
         self.qmp = None
         self._exit_fd = -1
@@ -78,7 +79,7 @@ class Vm(Guest):
         self._exit_fd = os.pidfd_open(self.process.pid)
         try:
             self.agent = self._accept("agent")
-            self.qmp = Qmp(self._accept("qmp"))
+            self.qmp = Qmp(self._accept("qmp"), self.timeout)
         except BaseException:
             self.close()
             raise
@@ -154,7 +155,7 @@ class Vm(Guest):
     def _accept(self, name):
         listener = self._listeners.pop(name)
         try:
-            self.wait_for(listener, time.monotonic() + TIMEOUT)
+            self.wait_for(listener, time.monotonic() + self.timeout)
             return Lines(self, listener.accept()[0])
         finally:
             listener.close()

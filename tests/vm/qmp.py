@@ -6,18 +6,20 @@ import time
 
 
 class Qmp:
-    """Speaks over a Lines object that is connected to QEMU's monitor."""
+    """Speaks over a Lines object that is connected to QEMU's monitor. Each answer may take `timeout`
+    seconds."""
 
-    def __init__(self, lines):
+    def __init__(self, lines, timeout):
         self._lines = lines
+        self._timeout = timeout
         self.events = []
-        json.loads(lines.read())  # the greeting
+        json.loads(lines.read(timeout))  # the greeting
         self.execute("qmp_capabilities")
 
-    def execute(self, command, timeout=30, **arguments):
+    def execute(self, command, **arguments):
         """Gives what the command returns; an error is a RuntimeError."""
         self._lines.write(json.dumps({"execute": command, "arguments": arguments}))
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + self._timeout
         while True:
             answer = self._read(deadline)
             if "error" in answer:

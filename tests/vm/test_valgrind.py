@@ -14,10 +14,13 @@ import shutil
 import pytest
 
 N_ROUNDS = 5
-VALGRIND = ["valgrind", "--num-callers=20"]
+# Valgrind runs one thread at a time. Unless it has them take turns, the one that computes, the guest,
+# goes on again and again, and QEMU's main loop may not get to run for half a minute.
+VALGRIND = ["valgrind", "--fair-sched=yes", "--num-callers=20"]
 # The guest's time goes with its instructions: it would find its timer broken otherwise.
 SLOW_TIME = ["-icount", "shift=2"]
 BOOT_TIMEOUT = 1200
+QEMU_TIMEOUT = 300  # its start takes 6 seconds on an idle machine
 NAIVE_SERVER = pathlib.Path(__file__).parent / "naive_server.py"
 
 pytestmark = pytest.mark.long
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.long
 
 def start_machine(start, server, **options):
     assert shutil.which("valgrind"), "valgrind is missing"
-    return start.vm(server.socket, qemu_prefix=VALGRIND, **options)
+    return start.vm(server.socket, qemu_prefix=VALGRIND, timeout=QEMU_TIMEOUT, **options)
 
 
 def join_and_leave(start, server, vm, follow=True):
@@ -50,7 +53,7 @@ def join_and_leave(start, server, vm, follow=True):
 def invalid_accesses(vm):
     """Ends QEMU; gives valgrind's invalid reads, writes and frees."""
     vm.qmp.execute("quit")
-    vm.process.wait(120)
+    vm.process.wait(QEMU_TIMEOUT)
     report = vm.stderr()
     assert "ERROR SUMMARY" in report, f"valgrind has not finished:\n{report}"
     return re.findall(r"Invalid (?:read|write|free).*(?:\n.*){12}", report)
