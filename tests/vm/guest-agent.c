@@ -117,6 +117,19 @@ static int do_list(char **words)
     return 0;
 }
 
+/* Whether the kernel has made all of a device: the files of its BARs come after the device itself,
+ * and no event tells of them. */
+static bool has_bars(void)
+{
+    IvshmemDeviceInfo info;
+    char path[128];
+
+    if (ivshmem_device_list(&options, &info, 1) < 1)
+        return false;
+    (void)snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource2", info.address);
+    return access(path, F_OK) == 0;
+}
+
 /* appear MILLISECONDS: waits until the kernel has found a device, told by its events */
 static int do_appear(char **words)
 {
@@ -134,6 +147,11 @@ static int do_appear(char **words)
         if (left <= 0 || poll(&events, 1, (int)left + 1) < 0)
             return answer(-ETIMEDOUT);
         (void)recv(fd, event, sizeof(event), MSG_DONTWAIT);
+    }
+    while (!has_bars()) {
+        if (now_us() > end)
+            return answer(-ETIMEDOUT);
+        (void)poll(NULL, 0, 1);
     }
     return answer(0);
 }
