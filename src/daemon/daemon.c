@@ -26,7 +26,7 @@ static void reload_and_report(Daemon *daemon)
         return;
     if (reload_config(daemon, &reload, &error) < 0)
         report_error("%s", error.text);
-    reload_report(&reload);
+    reload_report(&reload, LOG_INFO);
 }
 
 static void take_signals(void *owner, uint32_t events)

@@ -49,7 +49,7 @@ static const ListenerSettings *find_wanted(const RegionSettings *wanted, const c
 
 static void remove_unwanted(const Plan *plan, DaemonRegion *region, const RegionSettings *wanted)
 {
-    char name[SETTINGS_NAME_SIZE];
+    char title[PATH_MAX];
     ErrorText error;
 
     for (int i = 0; i < region->n_listeners; i++) {
@@ -58,13 +58,13 @@ static void remove_unwanted(const Plan *plan, DaemonRegion *region, const Region
         if (!listener || !listener->settings.is_configured ||
             find_wanted(wanted, listener->settings.name))
             continue;
-        strcpy(name, listener->settings.name); /* which goes with it */
+        strcpy(title, listener_settings_title(&listener->settings)); /* which goes with it */
         if (daemon_region_remove_listener(region, i, false, &error) < 0)
-            reload_left(plan->reload, "region %s: listener %s: %s", region->settings.name, name,
+            reload_left(plan->reload, "region %s: listener %s: %s", region->settings.name, title,
                         error.text);
         else
             reload_done(plan->reload, "region %s: listener %s: removed", region->settings.name,
-                        name);
+                        title);
     }
 }
 
@@ -88,7 +88,7 @@ static void change_policy(const Plan *plan, const DaemonRegion *region, Listener
         return;
     has->policy = wanted->policy;
     reload_done(plan->reload, "region %s: listener %s: who may connect has changed",
-                region->settings.name, has->name);
+                region->settings.name, listener_settings_title(has));
 }
 
 static void leave(const Plan *plan, Change *change, const char *why)
@@ -97,7 +97,7 @@ static void leave(const Plan *plan, Change *change, const char *why)
     if (change->index >= 0)
         change->region->listeners[change->index]->is_going = false;
     reload_left(plan->reload, "region %s: listener %s: %s", change->region->settings.name,
-                change->wanted->name, why);
+                listener_settings_title(change->wanted), why);
 }
 
 /* A listener that nobody uses is made anew. A reserved identity cannot be: whoever is connected has
@@ -297,7 +297,8 @@ static void tell_made(const Plan *plan)
     CHANGE_FOREACH(change, plan)
         if (change->state == CHANGE_MADE)
             reload_done(plan->reload, "region %s: listener %s: %s", change->region->settings.name,
-                        change->wanted->name, change->has_old ? "made anew" : "made");
+                        listener_settings_title(change->wanted),
+                        change->has_old ? "made anew" : "made");
 }
 
 static unsigned count_wanted(const Config *config)

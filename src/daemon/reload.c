@@ -43,10 +43,13 @@ static void remove_region(const Work *work, DaemonRegion *region)
     daemon_remove_region(work->daemon, region);
 }
 
+/* Whoever has no configuration knows nothing of regions that come from a file. */
 static void remove_regions(const Work *work, const Config *config)
 {
     DaemonRegion *next;
 
+    if (!work->daemon->config_path)
+        return;
     for (DaemonRegion *region = work->daemon->regions; region; region = next) {
         next = region->next;
         if (*region->settings.file && !find_wanted(config, region->settings.name))
@@ -189,9 +192,9 @@ static void report_lines(const Problems *lines, int priority)
         report_line(priority, NULL, lines->lines[i] ? lines->lines[i] : "no memory");
 }
 
-void reload_report(const Reload *reload)
+void reload_report(const Reload *reload, int done)
 {
-    report_lines(&reload->done, LOG_INFO);
+    report_lines(&reload->done, done);
     report_lines(&reload->left, LOG_WARNING);
 }
 

@@ -27,7 +27,7 @@ void reload_apply(struct Daemon *daemon, struct Config *config, Reload *reload);
 /** A reload that was under way (daemon->n_reloads) is so no longer. */
 void reload_give_up(struct Daemon *daemon);
 
-/** Logs what was done and what was left. */
-void reload_report(const Reload *reload);
+/** Logs what was left, as warnings, and what was done, with this priority. */
+void reload_report(const Reload *reload, int done);
 
 void reload_free(Reload *reload);

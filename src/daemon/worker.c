@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define LEFT 3 /* exit status of a worker that another process has taken over from */
@@ -27,19 +28,22 @@ typedef struct Worker {
     const Recovery *recovery;
 } Worker;
 
-/* What the options ask for may be other than what the predecessor served. */
+/* What the options ask for may be other than what the predecessor served; if they ask for nothing,
+ * that stays as it is. */
 static void apply_options(Daemon *daemon, const Options *options)
 {
     _cleanup_(reload_free) Reload reload = {0};
     _cleanup_(config_free) Config config;
 
+    if (!options->says_regions)
+        return;
     launch_describe(&config, options, &daemon->context);
     if (config.problems.n == 0)
         reload_apply(daemon, &config, &reload);
     else
         report_error("the configuration is wrong, and is not applied: %s",
                      config.problems.lines ? config.problems.lines[0] : "no memory");
-    reload_report(&reload);
+    reload_report(&reload, LOG_NOTICE);
 }
 
 /* A worker was killed in a reload: listeners that were to be made anew may be missing. If it kills

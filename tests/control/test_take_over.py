@@ -245,3 +245,52 @@ def test_what_the_options_say_otherwise_is_said(old, place, stack):
     assert any("size cannot change while the region is there" in line for line in lines)
     assert any("vectors cannot change while the region is there" in line for line in lines)
     settle([peer])
+
+
+def precious(path):
+    """The memory that is served there; the first look writes what the next ones must find."""
+    with Peer(path, N_VECTORS) as peer:
+        found = peer.setup().map[:8]
+        peer.map[:8] = b"precious"
+    return found
+
+
+def test_options_that_say_nothing_change_nothing(old, stack):
+    """The upgrade that everybody writes first. Nobody is connected, so that all could be changed."""
+    precious(old.socket)
+    before = old.connect().ask("query-listeners")
+    old.arguments = ["-F"]
+    process = take_over(old, stack)
+    assert old.connect().ask("query-listeners") == before
+    assert precious(old.socket) == b"precious"
+    old.process = None
+    stack.callback(lambda: process.stderr.close())
+
+
+def test_command_line_leaves_regions_of_files_alone(configured, stack):
+    """What it says is made beside them, and said."""
+    configured.write("web", "[region]\nvectors=2\n[listener a]\nsocket={folder}/a")
+    server = configured.start()
+    precious(configured.place.folder / "a")
+    server.control = configured.control
+    server.arguments = ["-F", "-S", str(configured.place.folder / "b"), "--memfd", "--control",
+                        str(server.control)]
+    process = take_over(server, stack)
+    server.process = None
+    names = {region["name"] for region in configured.connect().ask("query-regions")}
+    assert names == {"web", "ivshmem"}
+    assert precious(configured.place.folder / "a") == b"precious"
+    assert "region ivshmem: made" in process.stderr.readline()
+
+
+def test_what_has_moved_is_said(old, place, stack):
+    """Options that say something say all of it: what is not said is the default."""
+    precious(old.socket)
+    moved = place.folder / "moved"
+    old.arguments = ["-F", "-n", str(N_VECTORS), "--memfd", "-S", str(moved)]
+    process = take_over(old, stack)
+    lines = [process.stderr.readline() for _ in range(2)]
+    assert any(f"listener {old.socket}: removed" in line or f"listener {moved}: made" in line
+               for line in lines), lines
+    assert precious(moved) == b"precious"
+    old.process = None

@@ -48,6 +48,7 @@ static OptionsResult conclude(Options *options, const Option *region_option, int
                        region_option->cli.name);
         return complain(both, "");
     }
+    options->says_regions = options->config || region_option;
     if (options->take_over && options->control && strcmp(options->take_over, options->control) != 0)
         return complain("--control is that of the server to take over from", "");
     if (options->take_over)

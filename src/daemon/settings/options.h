@@ -36,6 +36,7 @@ typedef struct Options {
     const char *listen_folders[OPTIONS_MAX_FOLDERS]; /* where sockets can be made while it runs */
     unsigned n_listen_folders;
     bool fd_store;         /* leave everything to the service manager at the end */
+    bool says_regions;     /* what is to be served is said: by a configuration or options */
     const char *take_over; /* control socket of the server to take over from; NULL: none */
     const char *control;   /* path of the control socket; NULL: there is none */
     gid_t control_gid;     /* (gid_t)-1: only the server's user may connect to it */

@@ -72,6 +72,11 @@ void region_settings_link(RegionSettings *settings)
         listener_settings_link(&settings->listeners[i]);
 }
 
+const char *listener_settings_title(const ListenerSettings *settings)
+{
+    return *settings->name ? settings->name : settings->path;
+}
+
 bool listener_settings_are_plain(const ListenerSettings *settings)
 {
     const IvshmemServerListenerConfig *config = &settings->config;

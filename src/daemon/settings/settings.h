@@ -56,5 +56,8 @@ void listener_settings_link(ListenerSettings *settings);
 /** Whether both share one POSIX object, however many slashes its name begins with. */
 bool region_settings_share_memory(const RegionSettings *a, const RegionSettings *b);
 
+/** What a line of the log calls it: its name, or its path if it has none. The settings' own. */
+const char *listener_settings_title(const ListenerSettings *settings);
+
 /** Whether the library's own first listener can be this one: it has nothing special. */
 bool listener_settings_are_plain(const ListenerSettings *settings);
