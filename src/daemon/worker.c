@@ -67,10 +67,12 @@ static void forget_keeper(void *owner)
     keeper.fd = fd_close(keeper.fd);
 }
 
-static void tell_of_keeper(void)
+/* Whoever ends the server by its pidfile has to find us there. */
+static void outlive_keeper(const Daemon *daemon)
 {
     report_error("the keeper has ended: this worker serves on, but if it is killed, every client's "
                  "connection ends");
+    (void)pidfile_write(&daemon->pidfile, getpid());
 }
 
 static void keeper_ended(void *owner, uint32_t events)
@@ -78,7 +80,7 @@ static void keeper_ended(void *owner, uint32_t events)
     Daemon *daemon = owner;
 
     (void)events;
-    tell_of_keeper();
+    outlive_keeper(daemon);
     loop_retire(&daemon->loop, &keeper);
 }
 
@@ -92,7 +94,7 @@ static void watch_keeper(Daemon *daemon)
                            .destroy = forget_keeper,
                            .owner = daemon};
     if (getppid() != daemon->pid) {
-        tell_of_keeper();
+        outlive_keeper(daemon);
         forget_keeper(NULL);
     } else if (keeper.fd >= 0 && loop_add(&daemon->loop, &keeper, EPOLLIN) < 0) {
         forget_keeper(NULL);
@@ -177,6 +179,7 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
     const Worker *worker = context;
     Daemon *daemon = worker->daemon;
     ErrorText error;
+    int status;
 
     daemon->n_killed = n_killed;
     if (go_on(worker, &error) < 0) {
@@ -185,7 +188,10 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
         return KEEPER_TRY_AGAIN;
     }
     watch_keeper(daemon);
-    return serve(daemon, task);
+    status = serve(daemon, task);
+    if (getppid() != daemon->pid && !daemon->has_left)
+        pidfile_close(&daemon->pidfile); /* the keeper would have */
+    return status;
 }
 
 /* Without a keeper. */

@@ -13,7 +13,7 @@ import subprocess
 import pytest
 from peer import Peer, settle
 from place import end
-from serve import Server, eventually, is_listening
+from serve import Server, children, eventually, is_listening, name_of
 
 K64 = 64 << 10
 F_GET_SEALS = 1034
@@ -363,3 +363,22 @@ def test_many_starts_and_ends(place):
         with Peer(place.socket, 1) as peer:
             peer.setup()
         assert server.stop() == 0
+
+
+def test_pidfile_of_a_worker_that_outlives_its_keeper(place):
+    """Whoever ends the server by its pidfile finds it, and finds nothing of it afterwards."""
+    keeper = place.daemon()
+    worker, = eventually(lambda: children(keeper), what="a worker")
+    peer = place.peer()
+    os.kill(keeper, signal.SIGKILL)
+    eventually(lambda: place.daemon_pid() == worker, what="its number in the pidfile")
+    done = place.run(foreground=False)
+    assert done.returncode == 1
+    assert done.stderr == (f"ivshmem-server: cannot lock the pidfile {place.pidfile}: a running daemon "
+                           f"holds it, process {worker}\n")
+    settle([peer, place.peer()])
+    os.kill(worker, signal.SIGTERM)
+    eventually(lambda: not place.pidfile.exists(), what="no pidfile")
+    assert not place.socket.exists()
+    eventually(lambda: name_of(worker) is None, what="its end")
+    assert place.daemon() not in (keeper, worker)

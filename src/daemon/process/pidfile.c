@@ -14,8 +14,26 @@
 static int complain(const char *path, const char *what, int error)
 {
     (void)fprintf(stderr, "ivshmem-server: cannot %s the pidfile %s: %s\n", what, path,
-                  error == EWOULDBLOCK ? "a running daemon holds it" : strerror(error));
+                  strerror(error));
     return -error;
+}
+
+/* A running daemon has it locked: which one, it has written there once it serves. */
+static int complain_of_holder(int fd, const char *path)
+{
+    char text[16] = "";
+    long pid = pread(fd, text, sizeof(text) - 1, 0) > 0 ? strtol(text, NULL, 10) : 0;
+
+    if (pid > 0)
+        (void)fprintf(stderr,
+                      "ivshmem-server: cannot lock the pidfile %s: a running daemon holds it, "
+                      "process %ld\n",
+                      path, pid);
+    else
+        (void)fprintf(stderr,
+                      "ivshmem-server: cannot lock the pidfile %s: a running daemon holds it\n",
+                      path);
+    return -EWOULDBLOCK;
 }
 
 /* Whether the file can be ours. Somebody may have put a link here, for us to overwrite a file. */
@@ -39,9 +57,10 @@ static int refuse_lock(int fd, const char *path, int error)
 {
     struct flock other = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-    if ((error != EAGAIN && error != EACCES) || fcntl(fd, F_OFD_GETLK, &other) < 0 ||
-        other.l_type != F_RDLCK)
-        return complain(path, "lock", error == EACCES ? EWOULDBLOCK : error);
+    if (error != EAGAIN && error != EACCES)
+        return complain(path, "lock", error);
+    if (fcntl(fd, F_OFD_GETLK, &other) < 0 || other.l_type != F_RDLCK)
+        return complain_of_holder(fd, path);
     return unlink(path) < 0 ? complain(path, "replace", errno) : -ESTALE;
 }
 
