@@ -8,7 +8,7 @@ import socket
 
 import pytest
 from actor import Actor
-from serve import children, eventually, is_sanitized, state
+from serve import children, eventually, is_sanitized, standby, state
 
 # Unless it is asked to, a sanitized server does not confine itself: the sanitizers make calls of their own.
 SECCOMP = "0" if is_sanitized() else "2"
@@ -22,7 +22,8 @@ def status_of(pid):
 
 def assert_confined(pid, uid, groups, seccomp=SECCOMP):
     """All processes of the server: that which it was started as, and its children."""
-    for each in [pid, *children(pid)]:
+    waits = [eventually(lambda: standby(pid), what="a process that stands by")] if children(pid) else []
+    for each in [pid, *children(pid), *waits]:
         assert_process_confined(each, uid, groups, seccomp)
 
 

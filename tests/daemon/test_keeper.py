@@ -12,7 +12,7 @@ import time
 import pytest
 from built import built
 from peer import settle
-from serve import children, eventually, is_sanitized, kill_if_there, name_of, standby, started_by, status_of
+from serve import children, eventually, is_sanitized, kill_if_there, name_of, standby, started_by, state, status_of
 
 N_VECTORS = 3
 SERIES = 20  # workers killed in a row after which no more are started
@@ -134,6 +134,7 @@ def test_next_one_stands_by(kept, connect):
 
 def test_standby_that_is_killed(kept, connect):
     """Nobody needs it: there is another one, and after a few there is none, until a worker has ended."""
+    kept.expected.append("3 processes that stood by for the worker have ended")
     peer = connect(kept).setup()
     worker = worker_of(kept)
     for _ in range(STANDBYS):
@@ -165,6 +166,57 @@ def test_standby_ends_with_its_keeper(kept, connect):
     kill_if_there(worker)
     peer.until_hung_up()
     kept.process = None
+
+
+def test_signal_for_the_standby_is_not_kept_for_the_worker(kept, connect):
+    """It ends it, as any process. The next worker must not find it and end the server."""
+    kept.expected.append("the worker was killed")
+    peers = [connect(kept).setup()]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        waits = standby_of(kept)
+        os.kill(waits, number)
+        eventually(lambda waits=waits: waits not in started_by(kept.process.pid), what="its end")
+        kill_worker(kept)
+        peers.append(connect(kept).setup())
+        settle(peers)
+
+
+def test_standby_that_is_stopped_goes_on_when_it_is_needed(kept, connect):
+    peer = connect(kept).setup()
+    waits = standby_of(kept)
+    os.kill(waits, signal.SIGSTOP)
+    eventually(lambda: state(waits) == "T", what="it stopped")
+    kill_worker(kept)
+    settle([peer, connect(kept).setup()])
+    assert worker_of(kept) == waits
+
+
+def test_signals_do_not_keep_the_standby_away(kept):
+    """Each wakes the keeper, which has things to do once the worker has settled."""
+    def still_none():
+        kept.process.send_signal(signal.SIGHUP)
+        return standby(kept.process.pid)
+
+    eventually(still_none, what="a process that stands by")
+
+
+def test_standby_is_called_so_from_the_start(serve):
+    """Nobody is to take it for a worker. The looks fall into the moment in which it is made."""
+    server = serve(n_vectors=1)
+    first = worker_of(server)
+    while standby(server.process.pid) is None:
+        assert set(children(server.process.pid)) == {first}
+
+
+def test_keeper_whose_parent_ignores_the_end_of_children(serve, connect, monkeypatch):
+    """It would not be told that the worker has ended."""
+    monkeypatch.setattr("serve.Server._set_limit",
+                        lambda _: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    kept = serve(n_vectors=1)
+    kept.expected.append("the worker was killed")
+    peer = connect(kept).setup()
+    kill_worker(kept)
+    settle([peer, connect(kept).setup()])
 
 
 def test_standby_is_confined_and_holds_nothing_back(kept):

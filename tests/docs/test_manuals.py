@@ -10,7 +10,7 @@ from serve import TREE
 LIBRARIES = ["client", "device", "port", "server"]
 PAGES = sorted((TREE / "man").glob("*.[1-8]"))
 # Of other packages: what a page of ours may send the reader to.
-FOREIGN = {"connect 2", "eventfd 2", "execve 2", "landlock 7", "memfd_create 2", "modprobe 8", "ps 1",
+FOREIGN = {"connect 2", "eventfd 2", "execve 2", "landlock 7", "memfd_create 2", "modprobe 8", "prlimit 1", "ps 1",
            "munmap 2", "poll 2", "qemu-system-x86_64 1", "select 2", "shm_overview 7", "syslog 3",
            "systemd 1", "write 2"}
 

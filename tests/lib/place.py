@@ -10,7 +10,7 @@ import stat
 import subprocess
 
 from peer import Peer
-from serve import Server, children, eventually, kill_if_there, server_program
+from serve import Server, eventually, kill_if_there, server_program, started_by
 
 TIMEOUT = 10.0
 
@@ -99,7 +99,7 @@ def look(path):
 
 def end(pid, number=signal.SIGKILL):
     """Ends a daemon, which is our child, and gives its status; None if it was gone before."""
-    workers = children(pid) if number == signal.SIGKILL else []
+    workers = started_by(pid) if number == signal.SIGKILL else []
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
         if os.waitpid(pid, os.WNOHANG) == (0, 0):
             os.kill(pid, number)

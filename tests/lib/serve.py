@@ -62,7 +62,7 @@ def offers(option):
 
 @functools.cache
 def has_keeper(program):
-    """Whether a server is two processes, unless it is told not to be."""
+    """Whether a server is a keeper and its processes, unless it is told not to be."""
     return b"no-keeper" in pathlib.Path(program).read_bytes()
 
 
@@ -217,7 +217,7 @@ class Server:
         """Ends it with a signal and gives its exit status."""
         if self.process is None:
             return None
-        workers = children(self.process.pid) if number == signal.SIGKILL else []
+        workers = started_by(self.process.pid) if number == signal.SIGKILL else []
         process, self.process = self.process, None
         if process.poll() is None:
             process.send_signal(number)
@@ -267,7 +267,7 @@ class Server:
                    for name in ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"])
 
     def pids(self):
-        """Itself and the processes that it has started."""
+        """Itself and the processes that it has started, but for one that stands by."""
         pids = [self.process.pid]
         for pid in pids:
             pids += children(pid)

@@ -29,12 +29,14 @@
 typedef struct Keeper {
     const KeeperJob *job;
     void *context;
+    char name[16]; /* what all but the one that stands by are called */
     pid_t worker;
     pid_t dead;        /* the worker before it, not reaped yet; 0: none */
     pid_t standby;     /* the next one, at the gate; 0: none */
     uint32_t number;   /* at the gate, of the latest process that was started */
     unsigned n_killed; /* workers, ever */
     unsigned n_lost;   /* ended while they stood by for this worker, or could not be made */
+    int64_t chores_at; /* when it has settled, or one that stood by has ended a while ago */
 } Keeper;
 
 static int64_t timespec_ns(const struct timespec *time)
@@ -68,20 +70,30 @@ static sigset_t signals(void)
     return set;
 }
 
-/* From here on it ends with the keeper: who shares the table of descriptors keeps them open.
- * seccomp-keeper: prctl(0=PR_SET_PDEATHSIG) prctl(0=PR_SET_NAME) */
+/* From here on it ends with the keeper: who shares the table of descriptors keeps them open. And a
+ * signal ends it, rather than to wait for the worker that it may become; but SIGHUP, which means
+ * the worker. seccomp-keeper: prctl(0=PR_SET_PDEATHSIG) */
 static bool stand_by(pid_t keeper)
 {
-    (void)prctl(PR_SET_NAME, STANDBY_NAME);
+    const sigset_t set = signals();
+
+    (void)signal(SIGHUP, SIG_IGN);
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
     return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == keeper;
 }
 
-/* It is the worker, which outlives the keeper.
+/* It is the worker, which outlives the keeper. (Should the keeper have passed on a signal already,
+ * that has ended it, and the keeper knows what for.)
+ *
  * seccomp: prctl(0=PR_SET_PDEATHSIG) prctl(0=PR_SET_NAME) */
-static void step_forward(void)
+static void step_forward(const Keeper *keeper)
 {
+    const sigset_t set = signals();
+
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGHUP, SIG_DFL);
     (void)prctl(PR_SET_PDEATHSIG, 0);
-    (void)prctl(PR_SET_NAME, program_invocation_short_name);
+    (void)prctl(PR_SET_NAME, keeper->name);
 }
 
 /* All that a process does which the keeper has started. */
@@ -95,13 +107,13 @@ static int live(const Keeper *keeper, pid_t parent, bool is_ahead)
         return KEEPER_TRY_AGAIN;
     task = gate_wait(keeper->number);
     if (is_ahead)
-        step_forward();
+        step_forward(keeper);
     return keeper->job->work(keeper->context, task, keeper->n_killed + is_ahead);
 }
 
 /* Starts a process, ahead of its time or not: as fork(), but that the table of descriptors is one.
  * glibc has no call for it. seccomp-keeper: clone */
-static pid_t spawn(Keeper *keeper, bool is_ahead)
+static pid_t spawn(const Keeper *keeper, bool is_ahead)
 {
     pid_t parent = getpid();
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -109,6 +121,18 @@ static pid_t spawn(Keeper *keeper, bool is_ahead)
     if (pid == 0)
         _exit(live(keeper, parent, is_ahead));
     return pid < 0 ? -errno : pid;
+}
+
+/* Nobody is to take it for a worker: it has its name from the start, which is its parent's.
+ * seccomp-keeper: prctl(0=PR_SET_NAME) */
+static pid_t spawn_standby(const Keeper *keeper)
+{
+    pid_t pid;
+
+    (void)prctl(PR_SET_NAME, STANDBY_NAME);
+    pid = spawn(keeper, true);
+    (void)prctl(PR_SET_NAME, keeper->name);
+    return pid;
 }
 
 /* Has a worker that has hung for too long follow its dead. */
@@ -139,6 +163,17 @@ static void reap(pid_t *dead)
     *dead = 0;
 }
 
+/* There is none, so far. */
+static void lose_standby(Keeper *keeper)
+{
+    keeper->standby = 0;
+    keeper->chores_at = now() + SETTLED;
+    if (++keeper->n_lost == MOST_LOST)
+        report_error("%d processes that stood by for the worker have ended: no more are started "
+                     "until it does; no client sees it",
+                     MOST_LOST);
+}
+
 /* Forgets one that has ended while it stood by. */
 static void check_standby(Keeper *keeper)
 {
@@ -147,7 +182,7 @@ static void check_standby(Keeper *keeper)
     if (keeper->standby <= 0 || !has_ended(keeper->standby, &end))
         return;
     reap(&keeper->standby);
-    keeper->n_lost++;
+    lose_standby(keeper);
 }
 
 static void dismiss_standby(Keeper *keeper)
@@ -165,22 +200,26 @@ static bool has_chores(const Keeper *keeper)
 
 static void do_chores(Keeper *keeper)
 {
+    if (!has_chores(keeper) || now() < keeper->chores_at)
+        return;
     reap(&keeper->dead);
     if (keeper->standby > 0 || keeper->n_lost >= MOST_LOST)
         return;
     keeper->number++;
-    keeper->standby = spawn(keeper, true);
-    keeper->n_lost += keeper->standby < 0;
+    keeper->standby = spawn_standby(keeper);
+    if (keeper->standby < 0)
+        lose_standby(keeper);
 }
 
 /* How long to wait for a signal; NULL: until one comes. */
 static const struct timespec *patience(const Keeper *keeper, struct timespec *time)
 {
     const struct timespec *watchdog = watchdog_wait(time);
+    int64_t left = keeper->chores_at - now();
 
-    if (!has_chores(keeper) || (watchdog && timespec_ns(watchdog) < SETTLED))
+    if (!has_chores(keeper) || (watchdog && timespec_ns(watchdog) < left))
         return watchdog;
-    *time = timespec_of(SETTLED);
+    *time = timespec_of(left > 0 ? left : 0);
     return time;
 }
 
@@ -196,32 +235,44 @@ static siginfo_t wait_for_worker(Keeper *keeper, KeeperTask *next)
         int number = sigtimedwait(&set, NULL, patience(keeper, &time));
 
         end_if_hung(keeper->worker);
-        if (number < 0) {
-            do_chores(keeper);
-            continue;
-        }
+        if (number == SIGCHLD && has_ended(keeper->worker, &end))
+            return end;
+        if (number == SIGCHLD)
+            check_standby(keeper);
+        else if (number > 0)
+            (void)kill(keeper->worker, number);
         if (number == SIGTERM || number == SIGINT)
             *next = KEEPER_END;
-        if (number != SIGCHLD)
-            (void)kill(keeper->worker, number);
-        else if (has_ended(keeper->worker, &end))
-            return end;
-        else
-            check_standby(keeper);
+        do_chores(keeper);
     }
 }
 
-/* Has the one that stands by be the worker, or a new one. To that the gate is open from the start,
- * should the keeper be killed next. @return 0 or a negative errno */
+/* Has the one that stands by be the worker. It may be stopped: nobody has missed it so far. */
+static void promote(Keeper *keeper, KeeperTask task)
+{
+    keeper->worker = keeper->standby;
+    gate_open(keeper->number, task);
+    (void)kill(keeper->worker, SIGCONT);
+}
+
+/* Starts one. The gate is open before, should the keeper be killed next. */
+static void start_new(Keeper *keeper, KeeperTask task)
+{
+    gate_open(++keeper->number, task);
+    keeper->worker = spawn(keeper, false);
+}
+
+/* @return 0 or a negative errno */
 static int start_worker(Keeper *keeper, KeeperTask task)
 {
     check_standby(keeper);
-    if (keeper->standby <= 0)
-        keeper->number++;
-    gate_open(keeper->number, task);
-    keeper->worker = keeper->standby > 0 ? keeper->standby : spawn(keeper, false);
+    if (keeper->standby > 0)
+        promote(keeper, task);
+    else
+        start_new(keeper, task);
     keeper->standby = 0;
     keeper->n_lost = 0;
+    keeper->chores_at = now() + SETTLED;
     return keeper->worker < 0 ? keeper->worker : 0;
 }
 
@@ -307,6 +358,7 @@ static int keep(Keeper *keeper)
     }
 }
 
+/* seccomp-keeper: prctl(0=PR_GET_NAME) */
 int keeper_run(const KeeperJob *job, void *context)
 {
     Keeper keeper = {.job = job, .context = context};
@@ -315,6 +367,8 @@ int keeper_run(const KeeperJob *job, void *context)
 
     if (r < 0)
         return r;
+    (void)prctl(PR_GET_NAME, keeper.name);
+    (void)signal(SIGCHLD, SIG_DFL); /* whoever started us may ignore it, and it would not come */
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     r = keep(&keeper);
     dismiss_standby(&keeper);

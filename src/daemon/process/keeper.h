@@ -43,8 +43,8 @@ typedef struct KeeperJob {
 } KeeperJob;
 
 /**
- * Keeps a worker at work until one ends by itself. SIGTERM and SIGINT, which must be blocked, are
- * passed on.
+ * Keeps a worker at work until one ends by itself. SIGTERM, SIGINT and SIGHUP, which must be
+ * blocked, are passed on to it.
  *
  * @return the exit status of the last worker, or a negative errno: none could be started
  */
