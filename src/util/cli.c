@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,13 +33,22 @@ static void prepare(const CliOption *table, size_t n, char *letters, struct opti
     *letters = '\0';
 }
 
-static int complain(const char *program, const char *why, char **argv)
+static int complain(const char *program, const char *why, const char *word)
 {
     if (optopt > 0 && optopt < LONG_ONLY)
         (void)fprintf(stderr, "%s: %s '-%c' (see --help)\n", program, why, optopt);
     else
-        (void)fprintf(stderr, "%s: %s '%s' (see --help)\n", program, why, argv[optind - 1]);
+        (void)fprintf(stderr, "%s: %s '%s' (see --help)\n", program, why, word);
     return CLI_WRONG;
+}
+
+/* getopt_long takes the beginning of an option's name for the name. What is short for one option
+ * today could be short for two tomorrow. */
+static bool is_abbreviated(const CliOption *table, int code, const char *word)
+{
+    const char *name = code < LONG_ONLY ? NULL : table[code - LONG_ONLY].name;
+
+    return name && strcspn(word + 2, "=") != strlen(name);
 }
 
 int cli_next(const CliOption *table, size_t n, const char *program, int argc, char **argv,
@@ -46,6 +56,7 @@ int cli_next(const CliOption *table, size_t n, const char *program, int argc, ch
 {
     char letters[2 * CLI_MAX_OPTIONS + 2];
     struct option longs[CLI_MAX_OPTIONS + 1];
+    const char *word;
     int code;
 
     assert(n <= CLI_MAX_OPTIONS);
@@ -53,11 +64,16 @@ int cli_next(const CliOption *table, size_t n, const char *program, int argc, ch
     code = getopt_long(argc, argv, letters, longs, NULL);
     if (code == -1)
         return CLI_END;
+    word = argv[optind - 1 - (optarg && optarg == argv[optind - 1])];
+    if (is_abbreviated(table, code == ':' || code == '?' ? optopt : code, word)) {
+        optopt = 0; /* it is the word that is unknown, whatever it may be short for */
+        return complain(program, "unknown option", word);
+    }
     if (code == ':')
-        return complain(program, "a value is missing after", argv);
+        return complain(program, "a value is missing after", word);
     if (code == '?')
         return complain(program, optopt >= LONG_ONLY ? "unexpected value in" : "unknown option",
-                        argv);
+                        word);
     *value = optarg;
     for (size_t i = 0; i < n; i++)
         if (code == LONG_ONLY + (int)i || code == table[i].letter)

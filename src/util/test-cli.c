@@ -30,8 +30,8 @@ static int begin(const char *const *words, char **argv)
 
 static void test_options(void **state)
 {
-    const char *words[] = {"x", "-h",   "one", "--size=7", "-pq", "--path",
-                           "r", "--he", "--",  "-h",       NULL};
+    const char *words[] = {"x", "-h",     "one", "--size=7", "-pq", "--path",
+                           "r", "--help", "--",  "-h",       NULL};
     char *argv[WORDS];
     const char *value = NULL;
     int argc = begin(words, argv);
@@ -85,6 +85,21 @@ static void test_wrong_options(void **state)
                      "x: a value is missing after '--size' (see --help)\n");
 }
 
+static void test_abbreviated_options(void **state)
+{
+    (void)state;
+    expect_complaint((const char *[]){"x", "--he", NULL},
+                     "x: unknown option '--he' (see --help)\n");
+    expect_complaint((const char *[]){"x", "--pat", "r", NULL},
+                     "x: unknown option '--pat' (see --help)\n");
+    expect_complaint((const char *[]){"x", "--pat=path", NULL},
+                     "x: unknown option '--pat=path' (see --help)\n");
+    expect_complaint((const char *[]){"x", "--siz", NULL},
+                     "x: unknown option '--siz' (see --help)\n");
+    expect_complaint((const char *[]){"x", "--he=1", NULL},
+                     "x: unknown option '--he=1' (see --help)\n");
+}
+
 static void test_deadline(void **state)
 {
     int64_t past = deadline_after(0), later = deadline_after(60000);
@@ -101,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_wrong_options),
+        cmocka_unit_test(test_abbreviated_options),
         cmocka_unit_test(test_deadline),
     };
 

@@ -138,6 +138,7 @@ WRONG = [
     ((), "no command (see --help)"),
     (("nope",), "unknown command 'nope' (see --help)"),
     (("--nope",), "unknown option '--nope' (see --help)"),
+    (("--time=1",), "unknown option '--time=1' (see --help)"),
     (("--timeout", "0", "status"), "--timeout '0': not a number of seconds from 1 to"),
     (("status", "x"), "status: unexpected argument 'x' (see --help)"),
     (("status", "x=1"), "query-status has no argument 'x'"),

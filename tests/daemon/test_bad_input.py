@@ -51,6 +51,8 @@ WRONG = {
     "unknown short option behind a known one": (["-Fx"], ["-x", "unknown option"]),
     "unknown long option": (["--nonsense"], ["--nonsense", "unknown option"]),
     "unknown long option with a value": (["--nonsense=1"], ["--nonsense", "unknown option"]),
+    "abbreviated long option": (["--mem"], ["'--mem'", "unknown option"]),
+    "abbreviated long option with a value": (["--vector", "2"], ["'--vector'", "unknown option"]),
     "short option without its value": (["-l"], ["-l", "value"]),
     "long option without its value": (["--size"], ["--size", "value"]),
     "flag with a value": (["--foreground=yes"], ["--foreground"]),

@@ -222,6 +222,7 @@ def test_full_output_ends_a_watch(server):
         (["-S"], "a value is missing after '-S'"),
         (["-x"], "unknown option '-x'"),
         (["--frob"], "unknown option '--frob'"),
+        (["--conn", "1", "list"], "unknown option '--conn'"),
         (["frob"], "unknown command 'frob'"),
         (["list", "x"], "it is 'list'"),
         (["list", "--timeout=1"], "--timeout does not go with list"),

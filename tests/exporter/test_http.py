@@ -244,6 +244,7 @@ def test_end_while_somebody_waits(web, export, number):
 
 WRONG = [
     (("--nope",), "unknown option '--nope' (see --help)"),
+    (("--time=1",), "unknown option '--time=1' (see --help)"),
     (("-c",), "a value is missing after '-c' (see --help)"),
     (("x",), "unexpected argument 'x' (see --help)"),
     (("--timeout", "0"), "--timeout '0': not a number of seconds from 1 to 60"),
