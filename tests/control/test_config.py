@@ -202,7 +202,12 @@ def test_everything_that_is_wrong_is_said(configured):
 
 def test_places_that_are_none(configured):
     assert lines(configured.check("--check-config", path="/no/such")) == \
-        ["/no/such: No such file or directory"]
+        ["cannot read the configuration '/no/such': No such file or directory"]
+    (configured.folder / "loop.conf").symlink_to("loop.conf")
+    assert lines(configured.check("--check-config")) == [
+        f"cannot read the configuration '{configured.folder}/loop.conf': "
+        "Too many levels of symbolic links"]
+    (configured.folder / "loop.conf").unlink()
     (configured.folder / "sub.conf").mkdir()
     assert lines(configured.check("--check-config")) == [f"{configured.folder}/sub.conf: is a folder"]
     shutil.rmtree(configured.folder / "sub.conf")

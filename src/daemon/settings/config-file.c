@@ -286,7 +286,7 @@ void config_file_read(const char *path, RegionSettings *settings, Problems *prob
     forget_spare(&reading);
     reading.file = fopen(path, "re");
     if (!reading.file) {
-        problems_add(problems, "%s: %s", path, strerror(errno));
+        problems_add(problems, "cannot read the configuration '%s': %s", path, strerror(errno));
         return;
     }
     if (fstat(fileno(reading.file), &found) == 0 && S_ISDIR(found.st_mode))

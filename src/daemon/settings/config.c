@@ -225,6 +225,12 @@ static int is_config(const struct dirent *entry)
            strcmp(entry->d_name + length - suffix, SUFFIX) == 0;
 }
 
+static void tell_unread(Config *config, const char *path)
+{
+    problems_add(&config->problems, "cannot read the configuration '%s': %s", path,
+                 strerror(errno));
+}
+
 static void read_folder(Config *config, const char *path, const ConfigContext *context)
 {
     struct dirent **entries;
@@ -232,7 +238,7 @@ static void read_folder(Config *config, const char *path, const ConfigContext *c
     int n = scandir(path, &entries, is_config, alphasort);
 
     if (n < 0) {
-        problems_add(&config->problems, "%s: %s", path, strerror(errno));
+        tell_unread(config, path);
         return;
     }
     for (int i = 0; i < n; i++) {
@@ -343,7 +349,7 @@ void config_read(Config *config, const char *path, const ConfigContext *context)
 
     *config = (Config){0};
     if (stat(path, &found) < 0)
-        problems_add(&config->problems, "%s: %s", path, strerror(errno));
+        tell_unread(config, path);
     else if (S_ISDIR(found.st_mode))
         read_folder(config, path, context);
     else
