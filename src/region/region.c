@@ -84,7 +84,7 @@ static int check_existing(int fd, const RegionSpec *spec, ErrorText *error)
 
     if (fd < 0 || fstat(fd, &found) < 0)
         return error_set(error, -errno, "cannot open the shared memory object %s: %s", spec->name,
-                         strerror(errno));
+                         trust_open_reason(errno));
     why = S_ISREG(found.st_mode) ? trust_reason_against(&found, spec->owner, spec->group)
                                  : "is not a file";
     if (why)

@@ -15,7 +15,7 @@ typedef char LockPath[PATH_MAX + sizeof(LISTEN_SOCKET_LOCK)];
 static int fail_to_lock(const ListenSpec *spec, const char *path, ErrorText *error)
 {
     return error_set(error, -errno, "cannot listen at %s: cannot open its lock file %s: %s%s",
-                     spec->path, path, strerror(errno),
+                     spec->path, path, trust_open_reason(errno),
                      errno == EACCES ? " (is it another user's?)" : "");
 }
 

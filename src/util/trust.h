@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,4 +30,10 @@ static inline const char *trust_reason_against(const struct stat *found, uid_t a
     if (found->st_nlink > 1)
         return "has a second name";
     return NULL;
+}
+
+/** What the errno of an open() with O_NOFOLLOW means. */
+static inline const char *trust_open_reason(int error)
+{
+    return error == ELOOP ? "it is a symbolic link, which is not used" : strerror(error);
 }

@@ -14,7 +14,7 @@
 static int complain(const char *path, const char *what, int error)
 {
     (void)fprintf(stderr, "ivshmem-server: cannot %s the pidfile %s: %s\n", what, path,
-                  strerror(error));
+                  trust_open_reason(error));
     return -error;
 }
 
