@@ -104,6 +104,16 @@ def test_memfd_is_sealed_and_private(place, life):
     assert not place.object().exists()
 
 
+@pytest.mark.parametrize("last", ["-M", "-m", "--memfd"])
+def test_last_kind_of_memory_counts(place, last):
+    options = {"-M": ["-M", place.name], "-m": ["-m", place.folder], "--memfd": ["--memfd"]}
+    others = [word for name, words in options.items() if name != last for word in words]
+    place.server(*others, "--hugepages", "2M", *options[last])
+    assert place.object().exists() == (last == "-M")
+    found = os.readlink(f"/proc/self/fd/{place.peer().memory}")
+    assert {"-M": "/dev/shm/", "-m": f"{place.folder}/", "--memfd": "/memfd:"}[last] in found
+
+
 @pytest.mark.parametrize("memory", ["object", "directory", "memfd"])
 def test_pages_are_reserved(place, memory):
     """A file system that is full later would be a SIGBUS in a guest."""
