@@ -33,14 +33,21 @@ int region_size(uint64_t size, uint64_t *out)
     return 0;
 }
 
-/* seccomp-change: fallocate */
-static int reserve(int fd, const RegionSpec *spec, const char *what, ErrorText *error)
+/* A huge page's size is 0 where there are none. seccomp-change: fallocate */
+static int reserve(int fd, const RegionSpec *spec, uint64_t huge_page, const char *what,
+                   ErrorText *error)
 {
     char wanted[SIZE_TEXT_MAX];
 
     if (spec->no_reserve || sys.fallocate(fd, 0, 0, (off_t)spec->size) == 0 || errno == EOPNOTSUPP)
         return 0;
     size_format(spec->size, wanted);
+    if (errno == ENOSPC && huge_page)
+        return error_set(error, -errno,
+                         "no room for %s: cannot reserve %s: too few huge pages of %" PRIu64
+                         "K are free (see /sys/kernel/mm/hugepages/hugepages-%" PRIu64
+                         "kB/nr_hugepages)",
+                         what, wanted, huge_page / 1024, huge_page / 1024);
     return error_set(error, -errno, "no room for %s: cannot reserve %s: %s", what, wanted,
                      strerror(errno));
 }
@@ -52,27 +59,28 @@ static int allocate(int fd, const RegionSpec *spec, const char *what, ErrorText 
     uint64_t size = spec->size;
     char wanted[SIZE_TEXT_MAX];
     struct statfs file_system;
-    uint64_t available;
+    uint64_t available, huge_page;
 
     size_format(size, wanted);
     if (fstatfs(fd, &file_system) < 0)
         return error_set(error, -errno, "cannot look at the file system of %s: %s", what,
                          strerror(errno));
+    huge_page = file_system.f_type == HUGETLBFS_MAGIC ? (uint64_t)file_system.f_bsize : 0;
     if (file_system.f_type == TMPFS_MAGIC && size > (available = room_available_memory()))
         return error_set(error, -ENOMEM,
                          "no room for %s: %s of shared memory wanted, %" PRIu64 "M available", what,
                          wanted, available >> 20);
     if (sys.ftruncate(fd, (off_t)size) < 0) {
-        if (errno == EINVAL && file_system.f_type == HUGETLBFS_MAGIC)
+        if (errno == EINVAL && huge_page)
             return error_set(error, -EINVAL, "%s is less than a huge page (%" PRIu64 "K) of %s",
-                             wanted, (uint64_t)file_system.f_bsize / 1024, what);
+                             wanted, huge_page / 1024, what);
         return error_set(error, -errno, "cannot give %s its size of %s: %s", what, wanted,
                          strerror(errno));
     }
     if (spec->owner != (uid_t)-1 && fchown(fd, spec->owner, (gid_t)-1) < 0)
         return error_set(error, -errno, "cannot give %s to user %u: %s", what,
                          (unsigned)spec->owner, strerror(errno));
-    return reserve(fd, spec, what, error);
+    return reserve(fd, spec, huge_page, what, error);
 }
 
 /* Whether a POSIX object that somebody else made, or -1 and errno, can be ours. */
@@ -107,7 +115,7 @@ static int use_existing(Region *region, const RegionSpec *spec, ErrorText *error
     int r = check_existing(fd, spec, error);
 
     if (r == 0)
-        r = reserve(fd, spec, region->name, error);
+        r = reserve(fd, spec, 0, region->name, error);
     if (r == 0)
         region->fd = fd_steal(&fd);
     return r;

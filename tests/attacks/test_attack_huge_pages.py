@@ -37,6 +37,7 @@ def test_served_or_refused(place):
         refused = place.run("--hugepages", "2M", "-l", f"{PAGE << (max(n_free, 1)).bit_length()}")
         assert refused.returncode == 1 and refused.stderr.count("\n") == 1
         assert "no room for the memfd" in refused.stderr and not place.socket.exists()
+        assert f"(see {POOL}/nr_hugepages)" in refused.stderr
         if n_free < 2:
             return
         size = PAGE << (n_free.bit_length() - 1)
