@@ -2,6 +2,7 @@
 #include "daemon/reload-listeners.h"
 
 #include "util/cleanup.h"
+#include "util/plural.h"
 
 #include <string.h>
 
@@ -114,7 +115,8 @@ static void leave_if_used(const Plan *plan, Change *change)
     if (ivshmem_server_listener_info(&change->region->server, change->index, &info) < 0 ||
         !info.n_clients)
         return;
-    (void)error_set(&why, 0, "%s has %u clients", change->old.path, info.n_clients);
+    (void)error_set(&why, 0, "%s has %u client%s", change->old.path, info.n_clients,
+                    plural(info.n_clients));
     leave(plan, change, why.text);
 }
 

@@ -9,6 +9,7 @@
 #include "daemon/share.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
+#include "util/plural.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -35,8 +36,8 @@ static void remove_region(const Work *work, DaemonRegion *region)
     unsigned n = daemon_region_count_clients(region);
 
     if (n) {
-        left(work, "region %s: it is not in the configuration, but has %u clients",
-             region->settings.name, n);
+        left(work, "region %s: it is not in the configuration, but has %u client%s",
+             region->settings.name, n, plural(n));
         return;
     }
     done(work, "region %s: removed", region->settings.name);

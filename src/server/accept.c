@@ -6,6 +6,7 @@
 #include "server/credentials.h"
 #include "util/cleanup.h"
 #include "util/open-fds.h"
+#include "util/plural.h"
 #include "util/sys.h"
 
 #include <errno.h>
@@ -125,8 +126,8 @@ static void tell_full(const ServerCore *core, const Listener *listener,
 
     core_log(
         core->server, LOG_WARNING,
-        "the limit of %u clients (%s) is reached by pid %d, uid %u: more wait until one leaves",
-        limit, name, (int)who->pid, (unsigned)who->uid);
+        "the limit of %u client%s (%s) is reached by pid %d, uid %u: more wait until one leaves",
+        limit, plural(limit), name, (int)who->pid, (unsigned)who->uid);
 }
 
 /* How many clients the user has; if there seem to be so many, of those that linger looked at again.

@@ -7,6 +7,7 @@
 #include "server/dispatch.h"
 #include "server/plan.h"
 #include "server/recover.h"
+#include "util/plural.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -136,7 +137,8 @@ int ivshmem_server_listener_remove(IvshmemServer *server, int listener, bool for
     if (!found)
         return core_fail(server, -ENOENT, "there is no listener %d", listener);
     if (found->n_clients && !force)
-        return core_fail(server, -EBUSY, "%s has %u clients", found->socket.path, found->n_clients);
+        return core_fail(server, -EBUSY, "%s has %u client%s", found->socket.path, found->n_clients,
+                         plural(found->n_clients));
     disconnect_all(server->core_, found);
     if (server->sock_fd == found->socket.fd)
         server->sock_fd = -1;

@@ -21,9 +21,9 @@ def test_region_and_listener_of_the_runtime(control, configured, place):
     assert stat.S_IMODE((place.folder / "l").stat().st_mode) == 0o600
     peer = configured.peer("l", 3)
     assert peer.id == 7
-    with pytest.raises(CommandError, match="listener l of region new has 1 clients; 'force' disconnects"):
+    with pytest.raises(CommandError, match="listener l of region new has 1 client; 'force' disconnects it"):
         control.ask("listener-remove", region="new", name="l")
-    with pytest.raises(CommandError, match="region new has 1 clients; 'force' disconnects them"):
+    with pytest.raises(CommandError, match="region new has 1 client; 'force' disconnects it"):
         control.ask("region-remove", region="new")
     control.ask("listener-remove", region="new", name="l", force=True)
     peer.until_hung_up()

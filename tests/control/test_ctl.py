@@ -67,7 +67,7 @@ def test_changes(ctl, configured, place):
         "reserved-id=3")
     assert rows(ctl("listeners", "new"))[2][:3] == ["new", "l", "3"]
     peer = configured.peer("l", 4)
-    assert "has 1 clients" in ctl("region-remove", "new", status=1)
+    assert "has 1 client;" in ctl("region-remove", "new", status=1)
     assert "disconnected: 1" in ctl("client-disconnect", "new", 3)
     peer.until_hung_up()
     ctl("listener-remove", "new", "l")

@@ -31,12 +31,12 @@ def test_reload_hurts_nobody(control, configured, place):
         "region web: vectors cannot change while the region is there",
         "region web: the kind of memory cannot change while the region is there",
         "region web: ids cannot change while the region is there",
-        f"region web: listener a: {place.folder}/a has 1 clients",
+        f"region web: listener a: {place.folder}/a has 1 client",
     ]
     (configured.folder / "web.conf").unlink()
     answer = control.ask("reload")
     assert answer == {"done": [],
-                      "left": ["region web: it is not in the configuration, but has 1 clients"]}
+                      "left": ["region web: it is not in the configuration, but has 1 client"]}
     peer.drain()
     assert configured.peer("b", 2).id == 1
 
@@ -184,7 +184,7 @@ def test_listener_does_not_get_the_path_of_one_in_use(configured, place):
     held = f"{place.folder}/{{}} is the path of listener {{}} of region web, which stays"
     assert control.ask("reload") == {
         "done": ["region web: listener d: made anew"],
-        "left": [f"region web: listener a: {place.folder}/p has 1 clients",
+        "left": [f"region web: listener a: {place.folder}/p has 1 client",
                  f"region web: listener b: {held.format('p', 'a')}",
                  f"region web: listener c: {held.format('q', 'b')}",
                  f"region web: listener e: {held.format('r', 'c')}"]}
@@ -241,7 +241,7 @@ def test_reserved_identity_of_one_that_stays_is_not_given_away(configured):
     configured.write("web", reserved(("a", 5), ("b", 3)))
     assert control.ask("reload")["left"] == [
         "region web: listener a: its identity is known to clients, and stays as it is",
-        f"region web: listener b: {configured.place.folder}/b has 1 clients"]
+        f"region web: listener b: {configured.place.folder}/b has 1 client"]
     configured.write("web", reserved(("a", 5), ("c", 3)) + LISTENER.format("b", "b"))
     assert control.ask("reload") == {"done": [], "left": [
         "region web: listener a: its identity is known to clients, and stays as it is",
@@ -283,7 +283,7 @@ def test_new_region_does_not_get_a_path_in_use(configured, place):
     configured.peer("p")
     configured.write("web", listeners(("a", "q"))).write("db", listeners(("b", "p")))
     assert control.ask("reload") == {"done": [], "left": [
-        f"region web: listener a: {place.folder}/p has 1 clients",
+        f"region web: listener a: {place.folder}/p has 1 client",
         f"region db: {place.folder}/p is the path of listener a of region web"]}
 
 

@@ -31,7 +31,7 @@ def test_nothing_wrong(server, connect):
     connect(server).setup()
     done = run("-S", server.socket, "doctor")
     assert problems(done) == [] and done.stderr == b""
-    assert b"ID 1, 65536 bytes of memory, 2 vectors, 1 other peers" in done.stdout
+    assert b"ID 1, 65536 bytes of memory, 2 vectors, 1 other peer\n" in done.stdout
 
 
 def test_no_socket(tmp_path):
@@ -80,7 +80,7 @@ def doctor_at(path, size, vectors):
 @pytest.mark.parametrize("size, vectors, said", [
     (12288, {0: 1}, ["the memory has 12288 bytes"]),
     (4096, {}, ["the server gives no vectors"]),
-    (4096, {1: 2, 2: 1, 3: 1, 0: 2}, [f"peer {peer} has 1 vectors, and we have 2" for peer in (2, 3)]),
+    (4096, {1: 2, 2: 1, 3: 1, 0: 2}, [f"peer {peer} has 1 vector, and we have 2" for peer in (2, 3)]),
 ])
 def test_server_that_gives_what_does_not_work(tmp_path, size, vectors, said):
     assert doctor_at(tmp_path / "socket", size, vectors) == said

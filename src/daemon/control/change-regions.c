@@ -6,6 +6,7 @@
 #include "daemon/reload.h"
 #include "daemon/share.h"
 #include "util/cleanup.h"
+#include "util/plural.h"
 
 #include <string.h>
 
@@ -70,8 +71,8 @@ int run_region_remove(Daemon *daemon, json_t *arguments, json_t **result, ErrorT
         return r;
     n = daemon_region_count_clients(region);
     if (n && !is_forced(arguments))
-        return error_set(error, -EBUSY, "region %s has %u clients; 'force' disconnects them",
-                         region->settings.name, n);
+        return error_set(error, -EBUSY, "region %s has %u client%s; 'force' disconnects %s",
+                         region->settings.name, n, plural(n), n == 1 ? "it" : "them");
     daemon_remove_region(daemon, region);
     return 0;
 }
@@ -124,8 +125,9 @@ int run_listener_remove(Daemon *daemon, json_t *arguments, json_t **result, Erro
     if (!is_forced(arguments) && ivshmem_server_listener_info(&region->server, index, &info) == 0 &&
         info.n_clients)
         return error_set(error, -EBUSY,
-                         "listener %s of region %s has %u clients; 'force' disconnects them", name,
-                         region->settings.name, info.n_clients);
+                         "listener %s of region %s has %u client%s; 'force' disconnects %s", name,
+                         region->settings.name, info.n_clients, plural(info.n_clients),
+                         info.n_clients == 1 ? "it" : "them");
     return daemon_region_remove_listener(region, index, is_forced(arguments), error);
 }
 

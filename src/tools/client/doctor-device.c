@@ -9,6 +9,7 @@
 #include "tools/client/modules.h"
 
 #include "util/cleanup.h"
+#include "util/plural.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,7 +98,8 @@ static void check_vectors(Doctor *doctor, const char *address, IvshmemPort *port
                    ivshmem_port_id(port), has);
     else
         doctor_bad(doctor, "give both the same number (QEMU: vectors=; the server: --vectors)",
-                   "%s: has %u vectors, but the server gives %u", address, has, arriving);
+                   "%s: has %u vector%s, but the server gives %u", address, has, plural(has),
+                   arriving);
 }
 
 static void explain(Doctor *doctor, const IvshmemDeviceInfo *device, int result)

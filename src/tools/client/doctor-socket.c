@@ -3,6 +3,7 @@
 #include "tools/client/doctor.h"
 
 #include "util/cleanup.h"
+#include "util/plural.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,8 +80,20 @@ static void check_vectors(Doctor *doctor, const IvshmemPort *port)
     for (int i = 0; i < n; i++)
         if (peers[i].n_vectors != ours)
             doctor_bad(doctor, "they are connected to sockets with different numbers",
-                       "peer %u has %u vectors, and we have %u", peers[i].id, peers[i].n_vectors,
-                       ours);
+                       "peer %u has %u vector%s, and we have %u", peers[i].id, peers[i].n_vectors,
+                       plural(peers[i].n_vectors), ours);
+}
+
+static void show_setup(const char *path, const IvshmemPort *port, bool read_only)
+{
+    unsigned n_vectors = ivshmem_port_n_vectors(port);
+    int n_peers = ivshmem_port_peers(port, NULL, 0);
+
+    doctor_good("the server at %s has set us up: ID %d, %zu bytes of %smemory, %u vector%s, %d "
+                "other peer%s",
+                path, ivshmem_port_id(port), ivshmem_port_memory_size(port),
+                read_only ? "read-only " : "", n_vectors, plural(n_vectors), n_peers,
+                plural((uint64_t)n_peers));
 }
 
 void doctor_check_socket(Doctor *doctor, const char *path)
@@ -100,11 +113,7 @@ void doctor_check_socket(Doctor *doctor, const char *path)
         explain(doctor, path, result);
         return;
     }
-    doctor_good("the server at %s has set us up: ID %d, %zu bytes of %smemory, %u vectors, %d "
-                "other peers",
-                path, ivshmem_port_id(port), ivshmem_port_memory_size(port),
-                want.read_only ? "read-only " : "", ivshmem_port_n_vectors(port),
-                ivshmem_port_peers(port, NULL, 0));
+    show_setup(path, port, want.read_only);
     check_memory(doctor, port);
     check_vectors(doctor, port);
     if (!want.read_only)

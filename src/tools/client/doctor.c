@@ -4,6 +4,7 @@
 
 #include "tools/client/ping.h"
 #include "util/cleanup.h"
+#include "util/plural.h"
 #include "util/signals.h"
 
 #include <errno.h>
@@ -72,8 +73,8 @@ static void judge(Doctor *doctor, const IvshmemPort *port, const PingRun *run, i
         doctor_bad(doctor, NULL, "peer %u cannot be rung: %s", run->peer, strerror(-result));
     else if (run->pong_vectors != announced)
         doctor_bad(doctor, "give both the same number (QEMU: vectors=; the server: --vectors)",
-                   "peer %u has %u vectors for itself, and %u for us", run->peer, run->pong_vectors,
-                   announced);
+                   "peer %u has %u vector%s for itself, and %u for us", run->peer,
+                   run->pong_vectors, plural(run->pong_vectors), announced);
     else
         doctor_good("peer %u answers, in %.0f us", run->peer, (double)run->times[run->n - 1] / 1e3);
 }
