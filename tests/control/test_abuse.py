@@ -69,8 +69,10 @@ ARGUMENTS = [
     ("client-disconnect", {"region": "ivshmem"}, "needs the argument 'id' or 'pid'"),
     ("client-disconnect", {"region": "ivshmem", "id": 65536}, "argument 'id' is not a number"),
     ("client-disconnect", {"region": "ivshmem", "id": 1.5}, "argument 'id' is not a number"),
-    ("client-disconnect", {"region": "ivshmem", "id": 7}, "has no such client"),
-    ("client-disconnect", {"region": "ivshmem", "pid": 1}, "has no such client"),
+    ("client-disconnect", {"region": "ivshmem", "id": 7}, "region ivshmem has no client 7"),
+    ("client-disconnect", {"region": "ivshmem", "pid": 1}, "region ivshmem has no client of process 1"),
+    ("client-disconnect", {"region": "ivshmem", "id": 7, "pid": 1},
+     "region ivshmem has no client 7 of process 1"),
 ]
 
 

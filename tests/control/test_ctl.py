@@ -157,7 +157,7 @@ WRONG = [
     (("listener-add", "web", "l", "socket=/x", "reserved-id=65536"), "not a number from 0 to 65535"),
     (("client-disconnect", "web"), "needs the argument 'id' or 'pid'"),
     (("client-disconnect", "web", "65536"), "argument 'id' is not a number from 0 to 65535"),
-    (("client-disconnect", "web", "1"), "region web has no such client"),
+    (("client-disconnect", "web", "1"), "region web has no client 1"),
     (("ring", "web"), "ring needs REGION ID [VECTOR|all] (see --help)"),
     (("ring", "x", "0"), "there is no region 'x'"),
     (("watch", "x"), "watch: unexpected argument 'x'"),

@@ -149,7 +149,7 @@ def test_library(controlled, talk):
     assert (found["came"], found["left"]) == (["CLIENT_CONNECTED", 0], "CLIENT_LEFT")
     assert found["clients"] == [[0]] * 50
     assert found["gone"] == {"disconnected": 1}
-    assert found["error"] == ["DeviceNotFound", "region ivshmem has no such client"]
+    assert found["error"] == ["DeviceNotFound", "region ivshmem has no client 7"]
 
 
 def test_older_library(controlled, talk):

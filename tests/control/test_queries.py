@@ -165,7 +165,7 @@ def test_client_can_be_disconnected(controlled, place):
     second.until_hung_up()
     assert control.ask("client-disconnect", region=region, pid=os.getpid()) == {"disconnected": 1}
     first.until_hung_up()
-    with pytest.raises(CommandError, match="no such client") as error:
+    with pytest.raises(CommandError, match=f"region {region} has no client 1$") as error:
         control.ask("client-disconnect", region=region, id=1)
     assert error.value.kind == "DeviceNotFound"
 

@@ -11,6 +11,19 @@ static bool is_meant(const IvshmemServerPeer *peer, const json_t *id, const json
            (!pid || peer->pid == json_integer_value(pid));
 }
 
+static int refuse(const DaemonRegion *region, const json_t *id, const json_t *pid, ErrorText *error)
+{
+    char which_id[32] = "", which_pid[48] = "";
+
+    if (id)
+        (void)snprintf(which_id, sizeof(which_id), " %lld", (long long)json_integer_value(id));
+    if (pid)
+        (void)snprintf(which_pid, sizeof(which_pid), " of process %lld",
+                       (long long)json_integer_value(pid));
+    return error_set(error, -ENOENT, "region %s has no client%s%s", region->settings.name, which_id,
+                     which_pid);
+}
+
 int run_client_disconnect(Daemon *daemon, json_t *arguments, json_t **result, ErrorText *error)
 {
     const json_t *id = json_object_get(arguments, "id"), *pid = json_object_get(arguments, "pid");
@@ -30,7 +43,7 @@ int run_client_disconnect(Daemon *daemon, json_t *arguments, json_t **result, Er
         n++;
     }
     if (n == 0)
-        return error_set(error, -ENOENT, "region %s has no such client", region->settings.name);
+        return refuse(region, id, pid, error);
     *result = json_pack("{s:i}", "disconnected", n);
     return 0;
 }
