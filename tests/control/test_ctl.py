@@ -206,6 +206,9 @@ def test_client_of_a_region_is_an_observer(ctl, configured, place):
                        ((*options, "-S", place.folder / "a", "list"), b"only one of --socket"),
                        (("--control", "x", "list"), b"--control does not go without --region"),
                        (("--region", "", "list"), b"not the name of a region"),
-                       (("--region", "a/b", "list"), b"not the name of a region")]:
+                       (("--region", "a/b", "list"), b"not the name of a region"),
+                       (("--region", "x", *options[2:], "list"),
+                        b"/x.observers: No such file or directory (no server has an observers' socket "
+                        b"of such a region there; see --control)\n")]:
         done = tool.run(*words)
         assert done.returncode == 1 and why in done.stderr

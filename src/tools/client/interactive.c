@@ -213,11 +213,12 @@ static void converse(Session *session)
 }
 
 /* Waits until it is time to try again, or for the end. */
-static void pause_before_retry(Session *session)
+static void pause_before_retry(Session *session, int result)
 {
     struct pollfd signals = {.fd = session->signals, .events = POLLIN};
 
-    (void)tool_error("%s; retry in 1 second", ivshmem_client_error(&session->client));
+    (void)tool_error("%s%s; retry in 1 second", ivshmem_client_error(&session->client),
+                     tool_hint(session->options, result));
     session->over = poll(&signals, 1, RETRY_MS) > 0;
 }
 
@@ -225,10 +226,10 @@ static void pause_before_retry(Session *session)
 static void attend(Session *session)
 {
     IvshmemClient *client = &session->client;
-    int timeout_ms = session->options->connect_timeout_ms;
+    int r = ivshmem_client_connect_timeout(client, session->options->connect_timeout_ms);
 
-    if (ivshmem_client_connect_timeout(client, timeout_ms) < 0) {
-        pause_before_retry(session);
+    if (r < 0) {
+        pause_before_retry(session, r);
         return;
     }
     (void)printf("listen on server socket %d\n", client->sock_fd);
@@ -237,7 +238,7 @@ static void attend(Session *session)
     if (ivshmem_client_is_ready(client) || client->sock_fd >= 0)
         converse(session);
     else
-        pause_before_retry(session);
+        pause_before_retry(session, 0);
     ivshmem_client_close(client);
 }
 

@@ -99,13 +99,20 @@ int tool_try_open(IvshmemPort **port, const ToolOptions *options, const IvshmemP
     return ivshmem_port_open(port, uri ? uri : default_port(), &all);
 }
 
+const char *tool_hint(const ToolOptions *options, int result)
+{
+    return options->region && result == -ENOENT
+               ? " (no server has an observers' socket of such a region there; see --control)"
+               : "";
+}
+
 int tool_open(IvshmemPort **port, const ToolOptions *options, const IvshmemPortOptions *more)
 {
     int r = tool_try_open(port, options, more);
 
     if (r == 0)
         return STATUS_OK;
-    return tool_error("%s", *last_error ? last_error : strerror(-r));
+    return tool_error("%s%s", *last_error ? last_error : strerror(-r), tool_hint(options, r));
 }
 
 void tool_closep(IvshmemPort **port)

@@ -101,6 +101,9 @@ int tool_try_open(IvshmemPort **port, const ToolOptions *options, const IvshmemP
 /** What a port has said last that went wrong; empty if nothing did. */
 const char *tool_last_error(void);
 
+/** What is to be said besides when we could not connect, with this negative errno; may be empty. */
+const char *tool_hint(const ToolOptions *options, int result);
+
 /** For _cleanup_. */
 void tool_closep(IvshmemPort **port);
 
