@@ -95,3 +95,23 @@ def test_signal_while_there_is_no_server(tmp_path):
     with Tool("-S", tmp_path / "socket") as tool:
         tool.until("retry in 1 second\n", tool.process.stderr)
         assert tool.end() == 0
+
+
+def test_end_of_input_while_there_is_no_server(tmp_path):
+    done = run("-S", tmp_path / "socket", given=b"")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.count(b"retry in 1 second\n") == 1
+
+
+def test_commands_wait_for_a_server():
+    """Also more of them than are read ahead, and the end of the input behind them."""
+    server = Server()
+    with Tool("-S", server.socket) as tool:
+        tool.until("retry in 1 second\n", tool.process.stderr)
+        tool.type("dump\n" + "\n" * 2000 + "int 5 0")
+        tool.end_input()
+        tool.until("retry in 1 second\n", tool.process.stderr)
+        with server:
+            tool.until("our_id = 0\n")
+            tool.until("there is no peer 5\n", tool.process.stderr)
+            assert tool.wait() == 0

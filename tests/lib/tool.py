@@ -68,6 +68,10 @@ class Tool:
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
 
+    def end_input(self):
+        self.process.stdin.close()
+        self.process.stdin = None
+
     def end(self, number=signal.SIGINT):
         """Sends a signal and gives the exit status."""
         self.process.send_signal(number)

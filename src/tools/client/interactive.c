@@ -8,6 +8,7 @@
 
 #include "ivshmem-client.h"
 #include "util/cleanup.h"
+#include "util/deadline.h"
 #include "util/signals.h"
 
 #include <errno.h>
@@ -27,6 +28,9 @@ typedef struct Session {
     bool over;
     char input[INPUT_SIZE]; /* up to the end of a command that is not complete */
     size_t n_input;
+    char held[INPUT_SIZE]; /* what has been read while there was no server */
+    size_t n_held;
+    bool ended; /* the input, behind that */
 } Session;
 
 /* A command; a word of its pattern that begins with '<' stands for any word. */
@@ -162,19 +166,60 @@ static void take_byte(Session *session, char byte)
     session->n_input = 0;
 }
 
+/* Reads some of the input. @return its length, 0 at the end, or -1 if there is none yet */
+static ssize_t read_input(char *bytes, size_t size)
+{
+    ssize_t n = read(STDIN_FILENO, bytes, size);
+
+    return n < 0 && errno != EINTR && errno != EAGAIN ? 0 : n;
+}
+
+static void take_bytes(Session *session, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        take_byte(session, bytes[i]);
+}
+
+static void take_end(Session *session)
+{
+    take_byte(session, '\n');
+    session->over = true;
+}
+
 static void take_input(Session *session)
 {
     char bytes[INPUT_SIZE];
-    ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+    ssize_t n = read_input(bytes, sizeof(bytes));
 
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+    if (n < 0)
         return;
-    for (ssize_t i = 0; i < n; i++)
-        take_byte(session, bytes[i]);
-    if (n <= 0) {
-        take_byte(session, '\n');
-        session->over = true;
-    }
+    take_bytes(session, bytes, (size_t)n);
+    if (n == 0)
+        take_end(session);
+    prompt(session);
+}
+
+/* Commands are for the server that is to come. Where there are none, the end is the end. */
+static void hold_input(Session *session)
+{
+    ssize_t n = read_input(session->held + session->n_held, INPUT_SIZE - session->n_held);
+
+    if (n > 0)
+        session->n_held += (size_t)n;
+    if (n != 0)
+        return;
+    session->ended = true;
+    session->over = session->n_held == 0 && session->n_input == 0;
+}
+
+static void take_held(Session *session)
+{
+    if (session->n_held == 0 && !session->ended)
+        return;
+    take_bytes(session, session->held, session->n_held);
+    session->n_held = 0;
+    if (session->ended)
+        take_end(session);
     prompt(session);
 }
 
@@ -196,6 +241,7 @@ static void converse(Session *session)
     };
 
     prompt(session);
+    take_held(session);
     while (!session->over) {
         int r = poll(fds, 3, -1);
 
@@ -215,11 +261,23 @@ static void converse(Session *session)
 /* Waits until it is time to try again, or for the end. */
 static void pause_before_retry(Session *session, int result)
 {
-    struct pollfd signals = {.fd = session->signals, .events = POLLIN};
+    struct pollfd fds[] = {
+        {.fd = session->signals, .events = POLLIN},
+        {.fd = STDIN_FILENO, .events = POLLIN},
+    };
+    int64_t deadline = deadline_after(RETRY_MS);
+    int r;
 
     (void)tool_error("%s%s; retry in 1 second", ivshmem_client_error(&session->client),
                      tool_hint(session->options, result));
-    session->over = poll(&signals, 1, RETRY_MS) > 0;
+    do {
+        bool reads = !session->ended && session->n_held < INPUT_SIZE;
+
+        r = poll(fds, reads ? 2 : 1, deadline_left(deadline));
+        session->over = (r < 0 && errno != EINTR) || (r > 0 && fds[0].revents);
+        if (r > 0 && reads && fds[1].revents && !session->over)
+            hold_input(session);
+    } while (r != 0 && !session->over);
 }
 
 /* Connected once, until the connection ends. */
