@@ -325,6 +325,7 @@ static int watch(DaemonRegion *region, ErrorText *error)
     int r;
 
     flight_share(&region->server.core_->flight, &region->daemon->flight);
+    region->server.core_->limit_is_computed = region->settings.has_share;
     region->handler = (LoopHandler){
         .fd = ivshmem_server_get_fd(&region->server),
         .ready = dispatch,

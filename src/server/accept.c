@@ -121,8 +121,8 @@ static void tell_full(const ServerCore *core, const Listener *listener,
 {
     bool own = listener->max_clients && listener->n_clients == listener->max_clients;
     unsigned limit = own ? listener->max_clients : core->state.header->max_clients;
-    const char *name =
-        own || limit == core->server->config_.max_clients ? "max_clients" : "from RLIMIT_NOFILE";
+    bool asked = limit == core->server->config_.max_clients && !core->limit_is_computed;
+    const char *name = own || asked ? "max_clients" : "from RLIMIT_NOFILE";
 
     core_log(
         core->server, LOG_WARNING,

@@ -37,10 +37,11 @@ typedef struct ServerCore {
     Timers timers;
     Peers peers;
     Uids uids;
-    CommandMemory refused; /* who was refused last */
-    bool ids_warned;       /* that they are running out */
-    int64_t ids_told_at;   /* when the log said last that they have run out */
-    bool recovers_later;   /* the kernel lacked something that recover_turn() needs: TIMER_RETRY */
+    CommandMemory refused;  /* who was refused last */
+    bool limit_is_computed; /* max_clients is what the host program has made of RLIMIT_NOFILE */
+    bool ids_warned;        /* that they are running out */
+    int64_t ids_told_at;    /* when the log said last that they have run out */
+    bool recovers_later;    /* the kernel lacked something that recover_turn() needs: TIMER_RETRY */
     int epoll_fd;
     int wake_fd;    /* readable while there is something to send: the next turn must not wait */
     bool awake;     /* it is readable */

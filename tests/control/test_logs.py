@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from place import can_mount
-from serve import TREE, build_folder, server_program
+from serve import TREE, build_folder, eventually, server_program
 
 LINES = 20  # of one cause, in ten seconds
 
@@ -36,6 +36,21 @@ def test_warnings_name_the_region_and_are_few_of_each_kind(configured, place):
         named = [line for line in lines if line.startswith(begin) and ") at a: it is not" in line]
         assert len(named) == n
     assert len(lines) == LINES + 3
+
+
+def test_limit_that_nobody_has_asked_for_is_that_of_descriptors(configured, place):
+    configured.write("web", "[region]\nvectors=64\n[listener a]\nsocket={folder}/a")
+    configured.write("db", "[region]\nmax-clients=1\n[listener b]\nsocket={folder}/b")
+    server = configured.start(nofile=350)
+    configured.peer("b")
+    configured.peer("a", 64)
+
+    def lines():
+        return [line for line in server.errors().splitlines() if "is reached by pid" in line]
+
+    eventually(lambda: len(lines()) == 2, what="both limits")
+    assert lines()[0].startswith("ivshmem-server: db: the limit of 1 client (max_clients) is reached")
+    assert re.match(r"ivshmem-server: web: the limit of 1 client \(from RLIMIT_NOFILE\)", lines()[1])
 
 
 # A journal of its own, in a mount namespace: a socket where libsystemd looks for it, and a socket for
