@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The manuals of the libraries say what the headers say, and their examples are programs."""
+import json
 import re
 import subprocess
 
@@ -106,6 +107,22 @@ def test_pages_refer_to_pages_that_exist():
 def test_every_page_is_installed():
     listed = re.findall(r"'(\S+\.\d)'", read(TREE / "man/meson.build"))
     assert listed == [page.name for page in PAGES]
+
+
+def rendered(page):
+    done = subprocess.run(["mandoc", "-Tutf8", "-Owidth=200", page], capture_output=True, text=True,
+                          check=True, timeout=60)
+    return re.sub(".\b", "", done.stdout)
+
+
+@pytest.mark.parametrize("name", ["ivshmem-client.1", "ivshmem-control.7"])
+def test_json_is_json(name):
+    """Each object of an example, as a reader sees it; dots stand for what is left out."""
+    text = re.sub(r'(?<!")\.\.\.(?!")', "", rendered(TREE / "man" / name))
+    begins = [match.start() for match in re.finditer(r'^ +\{"', text, re.MULTILINE)]
+    for begin in begins:
+        json.JSONDecoder().raw_decode(text[begin:].lstrip())
+    assert begins
 
 
 def test_server_manual_quotes_the_lines_of_the_log():
