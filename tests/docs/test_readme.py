@@ -66,6 +66,10 @@ def test_is_short():
     assert README.count("\n") < 150
 
 
+def test_lists_every_manual():
+    assert [name for name in PAGES if f"]({name})" not in README] == []
+
+
 def test_every_command_is_known_to_these_tests():
     known = LONG | {"./dev run", *newcomer()[1:], hardened()}
     assert set(commands()) == known
@@ -92,7 +96,7 @@ def test_newcomers_commands(start, folder):
         assert (done.returncode, done.stderr) == (0, ""), line
         told.append(done.stdout)
     assert told[0].startswith("id 0\nmemory 4194304\nvectors 1\n")
-    assert told[-1] == "hello"
+    assert told[-1] == "hello\n"
     process.send_signal(signal.SIGINT)
     assert process.wait(TIMEOUT) == 0
     said = process.stdout.read()
