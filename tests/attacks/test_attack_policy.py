@@ -136,7 +136,7 @@ def test_rights_hold_from_the_first_instant(place, uid, options, enters):
     place.folder.chmod(0o755)
     with Actor(knock, str(place.socket), uid=uid) as actor:
         for _ in range(50):
-            server = place.server(*options, umask=0)
+            server = place.server(*options, umask=0, is_busy=True)
             assert server.stop() == 0
         actor.say("end")
         outcomes = actor.result()

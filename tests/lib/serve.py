@@ -135,10 +135,11 @@ class Server:
     """One running server. log() is all it has printed, to both its outputs."""
 
     def __init__(self, size="4M", n_vectors=1, more=(), program=None, user=None, nofile=None,
-                 umask=None, manager=None, controlled=False):
+                 umask=None, manager=None, controlled=False, is_busy=False):
         """more is further arguments, which can override the usual ones; user an ID to run as,
         without privileges; nofile the limit on descriptors; manager who starts it (manager.py);
-        controlled whether it has a control socket."""
+        controlled whether it has a control socket; is_busy whether somebody connects all the time, so
+        that it is not to be waited for until it is idle."""
         self.program = str(program or server_program())
         self.n_vectors = n_vectors
         self._folder = tempfile.TemporaryDirectory(prefix="ivshmem-test-")
@@ -149,6 +150,7 @@ class Server:
                           "-n", str(n_vectors), *more]
         self.control = self.folder / "control" if controlled else None
         self.process = None
+        self.is_busy = is_busy
         self.fds_at_start = 0
         self._limit = nofile
         self.manager = manager
@@ -186,8 +188,8 @@ class Server:
                     self.stop(signal.SIGKILL)
                     raise AssertionError(f"{self.program} does not serve:\n{self.log()}")
             # Somebody else may listen at the path: a manager that holds its socket.
-            eventually(lambda: self.process.poll() is not None or self._states() == {"S"},
-                       what="the server idle")
+            eventually(lambda: self.process.poll() is not None or self.is_busy or
+                       self._states() == {"S"}, what="the server idle")
             eventually(lambda: self.process.poll() is not None or self._has_worker(), what="its worker")
             if self.process.poll() is not None:
                 self.process = None
