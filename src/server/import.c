@@ -6,22 +6,45 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
-/* The tiles of the blocks that the client keeps, as the copy of it says. */
-static void copy_view(const State *to, const State *from, uint32_t slot)
+#define COPIED_MAX ((size_t)65536) /* bytes at a time */
+
+typedef struct Copy {
+    const State *to, *from;
+    int to_fd, from_fd;
+    int error; /* a negative errno */
+} Copy;
+
+/* Bytes of the views, from one memfd to the other: through the mappings, each page would be a fault
+ * in both. All of that range is there, as state_open() has seen. */
+static bool copy_part(void *opaque, const void *part, size_t size)
 {
-    uint64_t kept = to->clients[slot].kept;
-    uint32_t number;
+    Copy *copy = opaque;
+    char bytes[COPIED_MAX];
+    off_t at = (const char *)part - (const char *)copy->to->base;
 
-    BITMAP_FOREACH(number, &kept, N_BLOCKS)
-        memcpy(view_cell(to, slot, number * BLOCK_IDS), view_cell(from, slot, number * BLOCK_IDS),
-               BLOCK_IDS / 64 * sizeof(ViewWord));
+    while (size > 0) {
+        size_t n = size < sizeof(bytes) ? size : sizeof(bytes);
+        ssize_t done = pread(copy->from_fd, bytes, n, at);
+
+        if (done > 0)
+            done = pwrite(copy->to_fd, bytes, (size_t)done, at);
+        if (done <= 0) {
+            copy->error = done < 0 ? -errno : -EBADMSG;
+            return false;
+        }
+        at += done;
+        size -= (size_t)done;
+    }
+    return true;
 }
 
 /* Copies what recover() does not make anew. The other process can still write to its state: what is
  * looked at is in the copy alone, which nobody else sees. */
-static int copy(const State *to, const State *from, ErrorText *error)
+static int copy(Copy *copy, ErrorText *error)
 {
+    const State *to = copy->to, *from = copy->from;
     StateHeader header = *from->header;
     size_t slots = header.slot_limit;
 
@@ -36,8 +59,9 @@ static int copy(const State *to, const State *from, ErrorText *error)
     memcpy(to->listeners, from->listeners, header.listener_limit * sizeof(*to->listeners));
     memcpy(to->batch, from->batch, sizeof(*to->batch));
     memcpy(to->eventfds, from->eventfds, slots * header.max_vectors * sizeof(*to->eventfds));
-    for (uint32_t slot = 0; slot < slots; slot++)
-        copy_view(to, from, slot);
+    if (!view_each_part(to, copy_part, copy))
+        return error_set(error, copy->error, "the state cannot be copied: %s",
+                         strerror(-copy->error));
     return state_check(to, WIRE_N_IDS, error);
 }
 
@@ -57,27 +81,29 @@ static void renumber_one(void *opaque, int32_t *fd)
         numbers->lacking = there;
 }
 
-static int import(const State *to, const State *from, Renumbering *numbers, ErrorText *error)
+static int import(Copy *what, Renumbering *numbers, ErrorText *error)
 {
-    int r = copy(to, from, error);
+    int r = copy(what, error);
 
     if (r < 0)
         return r;
-    state_each_fd(to, renumber_one, numbers);
+    state_each_fd(what->to, renumber_one, numbers);
     return numbers->lacking < 0
                ? 0
                : error_set(error, -EBADF, "descriptor %d of the state has not come with it",
                            numbers->lacking);
 }
 
-static int import_into(int fd, const State *from, Renumbering *numbers, ErrorText *error)
+static int import_into(int fd, int from_fd, const State *from, Renumbering *numbers,
+                       ErrorText *error)
 {
     State to;
+    Copy copy = {&to, from, fd, from_fd, 0};
     int r = state_new(&to, fd, from->max_clients, from->max_vectors);
 
     if (r < 0)
         return error_set(error, r, "no room for the state: %s", strerror(-r));
-    r = import(&to, from, numbers, error);
+    r = import(&copy, numbers, error);
     state_free(&to);
     return r;
 }
@@ -91,7 +117,7 @@ int ivshmem_server_import(int to, int from, int (*renumber)(void *opaque, int fd
     int r = state_open(&old, from, &error);
 
     if (r == 0) {
-        r = import_into(to, &old, &numbers, &error);
+        r = import_into(to, from, &old, &numbers, &error);
         state_free(&old);
     }
     if (r < 0)

@@ -235,17 +235,42 @@ void view_settle_next(const State *state, Ids *ids)
         view_settle_block(state, ids, (uint32_t)__builtin_ctzll(ids->uncounted));
 }
 
+/* Those of 16 clients, of which `kept` are in use. */
+static bool each_part_of(const ViewWord *tiles, uint64_t kept,
+                         bool (*visit)(void *opaque, const void *part, size_t size), void *opaque)
+{
+    uint32_t end;
+
+    for (uint32_t from = bitmap_next(&kept, N_BLOCKS, 0); from < N_BLOCKS;
+         from = bitmap_next(&kept, N_BLOCKS, end)) {
+        for (end = from + 1; end < N_BLOCKS && kept >> end & 1; end++)
+            ;
+        if (!visit(opaque, tiles + (size_t)from * VIEW_TILE_WORDS,
+                   (end - from) * VIEW_TILE_WORDS * sizeof(ViewWord)))
+            return false;
+    }
+    return true;
+}
+
+bool view_each_part(const State *state, bool (*visit)(void *opaque, const void *part, size_t size),
+                    void *opaque)
+{
+    for (uint32_t first = 0; first < state->header->slot_limit; first += VIEW_TILE_CLIENTS)
+        if (!each_part_of(view_cell(state, first, 0), kept_in_tile(state, first), visit, opaque))
+            return false;
+    return true;
+}
+
+static bool fetch(void *opaque, const void *part, size_t size)
+{
+    (void)opaque;
+    pages_fetch(part, size);
+    return true;
+}
+
 void view_fetch(const State *state)
 {
-    uint32_t first, number;
-
-    for (first = 0; first < state->header->slot_limit; first += VIEW_TILE_CLIENTS) {
-        uint64_t kept = kept_in_tile(state, first);
-
-        BITMAP_FOREACH(number, &kept, N_BLOCKS)
-            pages_fetch(view_cell(state, first, number * BLOCK_IDS),
-                        VIEW_TILE_WORDS * sizeof(ViewWord));
-    }
+    (void)view_each_part(state, fetch, NULL);
 }
 
 /* Adds the IDs of the block that the clients of a tile know by themselves. Whether all are taken.

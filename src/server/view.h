@@ -89,7 +89,12 @@ void view_spend_own(State *state, Ids *ids, uint32_t slot, uint32_t id);
 /** told -> stale, if it is told: somebody else is about to hold the ID */
 void view_outdate(State *state, uint32_t slot, uint32_t id);
 
-/** Has the tiles that are in use mapped in few calls, before they are all read: pages_fetch(). */
+/** Visits what is in use of the tiles: those that lie side by side at once. False, and it goes no
+ * further, if a visit gives that. */
+bool view_each_part(const State *state, bool (*visit)(void *opaque, const void *part, size_t size),
+                    void *opaque);
+
+/** Has all that mapped in few calls, before it is read: pages_fetch(). */
 void view_fetch(const State *state);
 
 /**
