@@ -136,14 +136,16 @@ static void sample(const char *path, int64_t *samples, unsigned n)
 
 static void sample_flooded(const Plan *plan, Side *side, unsigned done, unsigned n)
 {
+    uint64_t connects_before = __atomic_load_n(plan->connects, __ATOMIC_RELAXED), before;
     pid_t child = start_child();
-    uint64_t before;
     int64_t began;
 
     if (child == 0)
         flood(plan, side->path);
     sleep_until(now_ns() + WARM_UP);
     before = __atomic_load_n(plan->connects, __ATOMIC_RELAXED);
+    if (before == connects_before)
+        die("the flood does not get in at %s", side->path);
     began = now_ns();
     sample(side->path, side->flooded + done, n);
     side->connects += __atomic_load_n(plan->connects, __ATOMIC_RELAXED) - before;
