@@ -14,7 +14,7 @@ import pytest
 from control import Control
 from manager import Manager
 from peer import Peer, settle
-from serve import Server, children, eventually, kill_if_there, server_program, standby
+from serve import Server, children, eventually, kill_if_there, server_program
 
 WATCHDOG = 3.0  # seconds; long enough for a busy machine
 
@@ -151,7 +151,7 @@ def test_watchdog_is_fed_by_the_worker(serve, watching):
 def test_no_watchdog_unless_asked_for(serve, manager):
     server = serve(manager=manager)
     manager.hear("STATUS=Serving 1 region")
-    eventually(lambda: standby(server.process.pid), what="the last that is started")
+    server.await_last_start()
     before = server.wake_ups()
     time.sleep(1.5)
     assert server.wake_ups() == before

@@ -268,6 +268,11 @@ class Server:
         return sum(int(status_of(pid, name)) for pid in self.pids()
                    for name in ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"])
 
+    def await_last_start(self):
+        """Until all that it starts by itself is there, and sleeps."""
+        eventually(lambda: (waits := standby(self.process.pid)) and
+                   {state(waits), *self._states()} == {"S"}, what="a process that stands by")
+
     def pids(self):
         """Itself and the processes that it has started, but for one that stands by."""
         pids = [self.process.pid]

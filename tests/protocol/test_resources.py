@@ -10,7 +10,7 @@ import time
 import pytest
 from actor import Actor
 from peer import read_all, settle
-from serve import eventually, has_keeper, standby
+from serve import eventually, has_keeper
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def test_idle_server_is_never_woken(serve, connect, n_clients):
     with no_work(server, seconds=0.2):
         pass
     if has_keeper(server.program):
-        eventually(lambda: standby(server.process.pid), what="the last process that it starts")
+        server.await_last_start()
     before = server.wake_ups()
     time.sleep(2)  # what is measured is this time
     assert server.wake_ups() == before

@@ -60,7 +60,7 @@ class Guest:
     def worker(self):
         """The worker's ID, the latest, 0 if there is none now."""
         found = self.shell(f"for p in $(cat /proc/{self.main_pid()}/task/*/children); do "
-                           "grep -qx ivshmem-standby /proc/$p/comm || echo $p; done")
+                           "if grep -qsx ivshmem-server /proc/$p/comm; then echo $p; fi; done")
         return int(["0", *found.split()][-1])
 
     def journal(self, unit=SERVER):
