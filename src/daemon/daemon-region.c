@@ -322,10 +322,11 @@ static DaemonRegion *new_region(Daemon *daemon, const RegionSettings *settings, 
 /* Its events are handled from here on. */
 static int watch(DaemonRegion *region, ErrorText *error)
 {
+    ServerCore *core = region->server.core_;
     int r;
 
-    flight_share(&region->server.core_->flight, &region->daemon->flight);
-    region->server.core_->limit_is_computed = region->settings.has_share;
+    flight_share(&core->flight, &region->daemon->flight);
+    core_tell_limit(core, region->settings.has_share);
     region->handler = (LoopHandler){
         .fd = ivshmem_server_get_fd(&region->server),
         .ready = dispatch,

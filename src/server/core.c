@@ -20,6 +20,11 @@ int core_unwatch(ServerCore *core, int fd)
     return sys.epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
 }
 
+void core_tell_limit(ServerCore *core, bool is_computed)
+{
+    core->limit_is_computed = is_computed;
+}
+
 void core_log(const IvshmemServer *server, int priority, const char *format, ...)
 {
     const IvshmemServerConfig *config = &server->config_;

@@ -74,6 +74,10 @@ int core_watch(ServerCore *core, int op, int fd, uint32_t events, uint64_t about
  *  @return 0 or a negative errno */
 int core_unwatch(ServerCore *core, int fd);
 
+/** Whether the most clients of the configuration is a number that nobody has asked for: it follows
+ *  from RLIMIT_NOFILE, and the log says so. */
+void core_tell_limit(ServerCore *core, bool is_computed);
+
 /** Writes a line to the log callback; to standard output if there is none and `verbose` is set. */
 __attribute__((format(printf, 3, 4))) void core_log(const IvshmemServer *server, int priority,
                                                     const char *format, ...);

@@ -246,7 +246,7 @@ static bool each_part_of(const ViewWord *tiles, uint64_t kept,
         for (end = from + 1; end < N_BLOCKS && kept >> end & 1; end++)
             ;
         if (!visit(opaque, tiles + (size_t)from * VIEW_TILE_WORDS,
-                   (end - from) * VIEW_TILE_WORDS * sizeof(ViewWord)))
+                   (size_t)(end - from) * VIEW_TILE_WORDS * sizeof(ViewWord)))
             return false;
     }
     return true;
