@@ -25,6 +25,7 @@ import time
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT = 10.0
+START_TIMEOUT = 60.0  # a thousand listeners, under a sanitizer, beside other tests
 STANDBY = "ivshmem-standby"  # what a process is called that waits to be the next worker
 SO_ACCEPTCON = 0x10000  # in the kernel's table of Unix sockets
 
@@ -179,7 +180,7 @@ class Server:
     def start(self):
         """Starts it and waits until it accepts connections."""
         self.process = self._launch(*(["--control", self.control] if self.control else []))
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + START_TIMEOUT
         exit_fd = os.pidfd_open(self.process.pid)
         try:
             while not is_listening(self.socket):
@@ -189,7 +190,7 @@ class Server:
                     raise AssertionError(f"{self.program} does not serve:\n{self.log()}")
             # Somebody else may listen at the path: a manager that holds its socket.
             eventually(lambda: self.process.poll() is not None or self.is_busy or
-                       self._states() == {"S"}, what="the server idle")
+                       self._states() == {"S"}, timeout=START_TIMEOUT, what="the server idle")
             eventually(lambda: self.process.poll() is not None or self._has_worker(), what="its worker")
             if self.process.poll() is not None:
                 self.process = None
