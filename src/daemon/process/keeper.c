@@ -5,6 +5,7 @@
 #include "daemon/process/notify.h"
 #include "daemon/process/report.h"
 #include "daemon/process/watchdog.h"
+#include "util/deadline.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -47,14 +48,6 @@ static int64_t timespec_ns(const struct timespec *time)
 static struct timespec timespec_of(int64_t ns)
 {
     return (struct timespec){ns / NS_PER_S, ns % NS_PER_S};
-}
-
-static int64_t now(void)
-{
-    struct timespec time;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return timespec_ns(&time);
 }
 
 /* The signals that the keeper waits for. */
@@ -167,7 +160,7 @@ static void reap(pid_t *dead)
 static void lose_standby(Keeper *keeper)
 {
     keeper->standby = 0;
-    keeper->chores_at = now() + SETTLED;
+    keeper->chores_at = deadline_now() + SETTLED;
     if (++keeper->n_lost == MOST_LOST)
         report_error("%d processes that stood by for the worker have ended: no more are started "
                      "until it does; no client sees it",
@@ -200,7 +193,7 @@ static bool has_chores(const Keeper *keeper)
 
 static void do_chores(Keeper *keeper)
 {
-    if (!has_chores(keeper) || now() < keeper->chores_at)
+    if (!has_chores(keeper) || deadline_now() < keeper->chores_at)
         return;
     reap(&keeper->dead);
     if (keeper->standby > 0 || keeper->n_lost >= MOST_LOST)
@@ -215,7 +208,7 @@ static void do_chores(Keeper *keeper)
 static const struct timespec *patience(const Keeper *keeper, struct timespec *time)
 {
     const struct timespec *watchdog = watchdog_wait(time);
-    int64_t left = keeper->chores_at - now();
+    int64_t left = keeper->chores_at - deadline_now();
 
     if (!has_chores(keeper) || (watchdog && timespec_ns(watchdog) < left))
         return watchdog;
@@ -272,7 +265,7 @@ static int start_worker(Keeper *keeper, KeeperTask task)
         start_new(keeper, task);
     keeper->standby = 0;
     keeper->n_lost = 0;
-    keeper->chores_at = now() + SETTLED;
+    keeper->chores_at = deadline_now() + SETTLED;
     return keeper->worker < 0 ? keeper->worker : 0;
 }
 
@@ -333,7 +326,7 @@ static int keep(Keeper *keeper)
     unsigned deaths = 0;
 
     for (bool is_first = true;; is_first = false) {
-        int64_t began = now();
+        int64_t began = deadline_now();
         siginfo_t end = {.si_code = 0};
         int r;
 
@@ -347,7 +340,7 @@ static int keep(Keeper *keeper)
             return end.si_status;
         reap(&keeper->dead); /* the one before, if this one has died so soon */
         keeper->dead = keeper->worker;
-        deaths = now() - began > SETTLED ? 1 : deaths + 1;
+        deaths = deadline_now() - began > SETTLED ? 1 : deaths + 1;
         keeper->n_killed++;
         tell(keeper->worker, &end, deaths);
         if (deaths == MOST_DEATHS) {
