@@ -6,8 +6,9 @@ import re
 import signal
 
 import pytest
+from built import built
 from control import CommandError
-from serve import children, eventually
+from serve import children, eventually, is_sanitized, standby, state
 
 
 def test_reload_makes_and_removes(control, configured, place):
@@ -115,6 +116,22 @@ def test_signal_reloads_and_says_what_was_left(configured):
     server.process.send_signal(signal.SIGHUP)
     eventually(lambda: "nothing has changed" in server.errors(), what="the line")
     assert len(control.ask("query-regions")) == 2
+
+
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer's own library must be loaded first")
+def test_signal_while_the_next_worker_steps_forward(configured, monkeypatch):
+    """It waits until there is one that can take it."""
+    monkeypatch.setenv("LD_PRELOAD", str(built("tests/daemon/late.so")))
+    configured.write("web", "[region]")
+    server = configured.start()
+    monkeypatch.delenv("LD_PRELOAD")
+    waits = eventually(lambda: standby(server.process.pid), what="a process that stands by")
+    eventually(lambda: state(waits) == "S", what="it stands by")
+    configured.write("db", "[region]")
+    os.kill(children(server.process.pid)[0], signal.SIGKILL)
+    eventually(lambda: state(waits) == "R", what="it is on its way")
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: len(configured.connect().ask("query-regions")) == 2, what="the other region")
 
 
 # What a reload does with listeners that change places

@@ -191,6 +191,23 @@ def test_standby_that_is_stopped_goes_on_when_it_is_needed(kept, connect):
     assert worker_of(kept) == waits
 
 
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer's own library must be loaded first")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_end_that_is_asked_for_while_the_next_worker_steps_forward(serve, connect, monkeypatch, number):
+    """The signal waits until it is the worker; before, it would be killed by it."""
+    monkeypatch.setenv("LD_PRELOAD", str(built("tests/daemon/late.so")))
+    kept = serve(n_vectors=1)
+    monkeypatch.delenv("LD_PRELOAD")
+    peer = connect(kept).setup()
+    waits = standby_of(kept)
+    eventually(lambda: state(waits) == "S", what="it stands by")
+    kill_worker(kept)
+    eventually(lambda: state(waits) == "R", what="it is on its way")
+    assert kept.stop(number) == 0
+    assert kept.errors().count("the worker was killed") == 1
+    peer.until_hung_up()
+
+
 def test_signals_do_not_keep_the_standby_away(kept):
     """Each wakes the keeper, which has things to do once the worker has settled."""
     def still_none():

@@ -10,30 +10,45 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static _Atomic uint32_t *word; /* twice the latest number that was let in, and its task */
+typedef struct Gate {
+    _Atomic uint32_t word;   /* twice the latest number that was let in, and its task */
+    _Atomic uint32_t passed; /* the latest number that has come through */
+} Gate;
+
+static Gate *gate;
 
 int gate_make(void)
 {
     void *page =
-        mmap(NULL, sizeof(*word), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, sizeof(*gate), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED)
         return -errno;
-    word = page;
+    gate = page;
     return 0;
 }
 
 void gate_open(uint32_t number, KeeperTask task)
 {
-    atomic_store(word, number << 1 | (task == KEEPER_END));
-    (void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    atomic_store(&gate->word, number << 1 | (task == KEEPER_END));
+    (void)syscall(SYS_futex, &gate->word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 KeeperTask gate_wait(uint32_t number)
 {
     uint32_t now;
 
-    while ((now = atomic_load(word)) >> 1 < number)
-        (void)syscall(SYS_futex, word, FUTEX_WAIT, now, NULL, NULL, 0);
+    while ((now = atomic_load(&gate->word)) >> 1 < number)
+        (void)syscall(SYS_futex, &gate->word, FUTEX_WAIT, now, NULL, NULL, 0);
     return now & 1 ? KEEPER_END : KEEPER_SERVE;
+}
+
+void gate_pass(uint32_t number)
+{
+    atomic_store(&gate->passed, number);
+}
+
+bool gate_is_passed(uint32_t number)
+{
+    return atomic_load(&gate->passed) >= number;
 }

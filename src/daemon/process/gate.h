@@ -20,3 +20,9 @@ void gate_open(uint32_t number, KeeperTask task);
 
 /** Waits, however long, until this process is let in. @return its task */
 KeeperTask gate_wait(uint32_t number);
+
+/** The process with this number is through, and can take the worker's signals. */
+void gate_pass(uint32_t number);
+
+/** Whether it has said so, or one with a higher number. */
+bool gate_is_passed(uint32_t number);

@@ -19,11 +19,17 @@
 #include <unistd.h>
 
 #define NS_PER_S INT64_C(1000000000)
-#define SETTLED  (NS_PER_S / 4) /* a worker that lived so long was not part of a series */
-#define FIRST_WAIT                                                                                 \
-    (NS_PER_S / 100) /* before the third of a series; doubled for each further one                 \
-                      */
-#define MOST_WAIT   (NS_PER_S / 5)
+
+/* A worker that lived so long was not part of a series. */
+#define SETTLED (NS_PER_S / 4)
+
+/* Before the third of a series; doubled for each further one, up to the most. */
+#define FIRST_WAIT (NS_PER_S / 100)
+#define MOST_WAIT  (NS_PER_S / 5)
+
+/* Between looks whether a worker has come through the gate. */
+#define LOOK_WAIT (NS_PER_S / 1000)
+
 #define MOST_DEATHS 20 /* in a series */
 #define MOST_LOST   3  /* processes that end while they stand by, until there is none */
 
@@ -35,6 +41,7 @@ typedef struct Keeper {
     pid_t dead;        /* the worker before it, not reaped yet; 0: none */
     pid_t standby;     /* the next one, at the gate; 0: none */
     uint32_t number;   /* at the gate, of the latest process that was started */
+    uint32_t awaited;  /* the same, of the worker */
     unsigned n_killed; /* workers, ever */
     unsigned n_lost;   /* ended while they stood by for this worker, or could not be made */
     int64_t chores_at; /* when it has settled, or one that stood by has ended a while ago */
@@ -65,7 +72,7 @@ static sigset_t signals(void)
 
 /* From here on it ends with the keeper: who shares the table of descriptors keeps them open. And a
  * signal ends it, rather than to wait for the worker that it may become; but SIGHUP, which means
- * the worker. seccomp-keeper: prctl(0=PR_SET_PDEATHSIG) */
+ * the worker. The keeper passes none on to it. seccomp-keeper: prctl(0=PR_SET_PDEATHSIG) */
 static bool stand_by(pid_t keeper)
 {
     const sigset_t set = signals();
@@ -75,8 +82,7 @@ static bool stand_by(pid_t keeper)
     return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == keeper;
 }
 
-/* It is the worker, which outlives the keeper. (Should the keeper have passed on a signal already,
- * that has ended it, and the keeper knows what for.)
+/* It is the worker, which outlives the keeper, and to which the keeper may pass on signals.
  *
  * seccomp: prctl(0=PR_SET_PDEATHSIG) prctl(0=PR_SET_NAME) */
 static void step_forward(const Keeper *keeper)
@@ -85,6 +91,7 @@ static void step_forward(const Keeper *keeper)
 
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     (void)signal(SIGHUP, SIG_DFL);
+    gate_pass(keeper->number);
     (void)prctl(PR_SET_PDEATHSIG, 0);
     (void)prctl(PR_SET_NAME, keeper->name);
 }
@@ -216,16 +223,28 @@ static const struct timespec *patience(const Keeper *keeper, struct timespec *ti
     return time;
 }
 
+/* The next signal; 0 or less: none in that time. What is for the worker stays pending until there
+ * is one that can take it. seccomp-keeper: rt_sigtimedwait */
+static int next_signal(const Keeper *keeper)
+{
+    sigset_t set = signals();
+    struct timespec time = timespec_of(LOOK_WAIT);
+
+    if (gate_is_passed(keeper->awaited))
+        return sigtimedwait(&set, NULL, patience(keeper, &time));
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    return sigtimedwait(&set, NULL, &time);
+}
+
 /* Passes signals on to the worker until it has ended, and notes one that asks for the end. Does
- * what is left to do in the first pause. seccomp-keeper: rt_sigtimedwait kill waitid */
+ * what is left to do in the first pause. seccomp-keeper: kill waitid */
 static siginfo_t wait_for_worker(Keeper *keeper, KeeperTask *next)
 {
-    const sigset_t set = signals();
-    struct timespec time;
     siginfo_t end;
 
     for (;;) {
-        int number = sigtimedwait(&set, NULL, patience(keeper, &time));
+        int number = next_signal(keeper);
 
         end_if_hung(keeper->worker);
         if (number == SIGCHLD && has_ended(keeper->worker, &end))
@@ -244,14 +263,18 @@ static siginfo_t wait_for_worker(Keeper *keeper, KeeperTask *next)
 static void promote(Keeper *keeper, KeeperTask task)
 {
     keeper->worker = keeper->standby;
+    keeper->awaited = keeper->number;
     gate_open(keeper->number, task);
     (void)kill(keeper->worker, SIGCONT);
 }
 
-/* Starts one. The gate is open before, should the keeper be killed next. */
+/* Starts one, whose signals are blocked from the start. The gate is open before, should the keeper
+ * be killed next. */
 static void start_new(Keeper *keeper, KeeperTask task)
 {
     gate_open(++keeper->number, task);
+    gate_pass(keeper->number);
+    keeper->awaited = keeper->number;
     keeper->worker = spawn(keeper, false);
 }
 

@@ -103,6 +103,17 @@ static void test_later_one_goes_on_waiting(void **state)
     assert_int_equal(status_of(second), KEEPER_END);
 }
 
+static void test_tells_who_is_through(void **state)
+{
+    (void)state;
+    assert_false(gate_is_passed(1));
+    gate_pass(1);
+    assert_true(gate_is_passed(1));
+    assert_false(gate_is_passed(2));
+    gate_pass(4);
+    assert_true(gate_is_passed(2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +121,7 @@ int main(void)
         cmocka_unit_test_setup(test_gate_that_is_open_already, make),
         cmocka_unit_test_setup(test_numbers_that_never_came, make),
         cmocka_unit_test_setup(test_later_one_goes_on_waiting, make),
+        cmocka_unit_test_setup(test_tells_who_is_through, make),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
