@@ -302,7 +302,7 @@ class Server:
         with contextlib.suppress(FileNotFoundError):  # it opens and closes meanwhile
             links = [os.readlink(f"/proc/{self.process.pid}/fd/{fd}")
                      for fd in os.listdir(f"/proc/{self.process.pid}/fd")]
-            return bool(children(self.process.pid)) and any("timerfd" in link for link in links)
+            return bool(children(self.process.pid)) and any("pidfd" in link for link in links)
         return False
 
     def _states(self):
