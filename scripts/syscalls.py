@@ -6,13 +6,14 @@
 
 A comment line that contains "seccomp:" lists calls behind it, one with "seccomp-change:" those that
 only a server needs that can be changed while it runs, one with "seccomp-keeper:" those of a process
-that starts workers. Each stands alone or with a condition on one
+that starts workers, and one with "seccomp-successor:" those of one that takes over from another.
+Each stands alone or with a condition on one
 argument: name(ARGUMENT&MASK=VALUE) or name(ARGUMENT=VALUE), in C's own constants.
 """
 import re
 import sys
 
-WHEN = {None: "ALWAYS", "-change": "CHANGE", "-keeper": "KEEPER"}
+WHEN = {None: "ALWAYS", "-change": "CHANGE", "-keeper": "KEEPER", "-successor": "SUCCESSOR"}
 CALL = re.compile(r"(\w+)(?:\((\d)(?:&(\w+))?=(\w+)\))?$")
 
 
@@ -21,7 +22,7 @@ def calls(path):
         for number, line in enumerate(source, 1):
             if re.search(r"[^\w\"]seccomp(-\w+)?:\s*$", line):
                 sys.exit(f"{path}:{number}: no system calls behind the colon")
-            marker = re.search(r"(?:^|[^\w\"])seccomp(-change|-keeper)?: (.*)", line)
+            marker = re.search(r"(?:^|[^\w\"])seccomp(-change|-keeper|-successor)?: (.*)", line)
             if not marker or '"' in line:
                 continue
             when, names = WHEN[marker[1]], marker[2]

@@ -84,6 +84,15 @@ void launch_describe(Config *config, const Options *options, const ConfigContext
     describe_region(config, options);
 }
 
+/* @return whether there was no such right before */
+static bool grant(bool *known, bool right)
+{
+    bool is_new = right && !*known;
+
+    *known |= right;
+    return is_new;
+}
+
 /* What else is full stays out of reach, which is an error when it is needed. */
 static void add(LaunchPaths *all, const char *path, SandboxPath rights)
 {
@@ -94,13 +103,14 @@ static void add(LaunchPaths *all, const char *path, SandboxPath rights)
 
         if (strcmp(known->path, path) != 0)
             continue;
-        known->read |= rights.read;
-        known->write |= rights.write;
-        known->remove |= rights.remove;
-        known->list |= rights.list;
-        known->make |= rights.make;
+        all->is_more |= grant(&known->read, rights.read);
+        all->is_more |= grant(&known->write, rights.write);
+        all->is_more |= grant(&known->remove, rights.remove);
+        all->is_more |= grant(&known->list, rights.list);
+        all->is_more |= grant(&known->make, rights.make);
         return;
     }
+    all->is_more = true;
     strcpy(all->text[all->n], path);
     rights.path = all->text[all->n];
     all->paths[all->n++] = rights;
@@ -113,6 +123,7 @@ static void add_group(LaunchPaths *all, gid_t group)
     for (unsigned i = 0; i < all->n_groups; i++)
         if (all->groups[i] == group)
             return;
+    all->is_more = true;
     all->groups[all->n_groups++] = group;
 }
 
@@ -166,12 +177,14 @@ LaunchPaths *launch_paths(const Config *config, const Options *options)
         add(all, options->config, (SandboxPath){.read = true, .list = true});
     for (unsigned i = 0; i < options->n_listen_folders; i++)
         add_socket_folder(all, options->listen_folders[i], true);
-    launch_add_paths(all, config, options);
+    (void)launch_add_paths(all, config, options);
     return all;
 }
 
-void launch_add_paths(LaunchPaths *all, const Config *config, const Options *options)
+bool launch_add_paths(LaunchPaths *all, const Config *config, const Options *options)
 {
+    all->is_more = false;
     for (unsigned i = 0; i < config->n_regions; i++)
         add_region(all, &config->regions[i], launch_can_change(options));
+    return all->is_more;
 }

@@ -30,10 +30,11 @@ typedef struct LaunchPaths {
     unsigned n;
     gid_t groups[LAUNCH_MAX_GROUPS];
     unsigned n_groups;
+    bool is_more; /* than before */
 } LaunchPaths;
 
 /** Those of the options and of these regions. @return NULL if there is no memory; to be freed */
 LaunchPaths *launch_paths(const Config *config, const Options *options);
 
-/** Those of further regions. */
-void launch_add_paths(LaunchPaths *all, const Config *config, const Options *options);
+/** Those of further regions. @return whether any was not among them, or with fewer rights */
+bool launch_add_paths(LaunchPaths *all, const Config *config, const Options *options);

@@ -8,6 +8,8 @@
  *   not take a connection.
  * - drop (drop.h): privileges go.
  * - confine (sandbox.h): what a server does not need goes.
+ * - inherit (succession.h): what a running server still serves. It should be short, for nobody is
+ *   served meanwhile.
  * - serve (worker.h), until a signal comes, in a worker that can be killed. It should need nothing
  *   that has gone.
  */
@@ -38,6 +40,15 @@
 #include <sys/stat.h>
 
 #define EXIT_HERE 2 /* of --check-config: this machine lacks what the configuration needs */
+
+/* From "open" to the end. */
+typedef struct Stages {
+    Daemon *daemon;
+    const Options *options;
+    LaunchPaths *paths;
+    Succession succession;
+    Worker worker;
+} Stages;
 
 /* What a launcher forgot to close is not ours to hold; what a service manager passes is. */
 static int close_inherited(Passed *passed, ErrorText *error)
@@ -201,17 +212,47 @@ static int open_new(Daemon *daemon, const Options *options, Config *config, Erro
     return 0;
 }
 
-/* Those of a running server, or of one that has left them to the service manager, as they are. */
-static int take_over(Daemon *daemon, const Options *options, LaunchPaths *paths, ErrorText *error)
+/* The paths of the regions that another process has served. @return whether there are any more than
+ * before, or a negative errno */
+static int read_paths(Daemon *daemon, const Options *options, LaunchPaths *paths, ErrorText *error)
 {
     _cleanup_(config_free) Config taken = {0};
-    int r = options->take_over ? succession_receive(daemon, options->take_over, error)
-                               : store_take(daemon, error);
+    int r = record_read(daemon, &taken, error);
 
-    if (r < 0 || (r = record_read(daemon, &taken, error)) < 0)
-        return r;
-    launch_add_paths(paths, &taken, options);
-    return 0;
+    return r < 0 ? r : launch_add_paths(paths, &taken, options);
+}
+
+/* What is served by a running server, or was by one that has left it to the service manager. */
+static int meet(Stages *stages, ErrorText *error)
+{
+    Daemon *daemon = stages->daemon;
+    Succession *succession = &stages->succession;
+    const char *control = stages->options->take_over;
+    int r =
+        control ? succession_meet(succession, daemon, control, error) : store_take(daemon, error);
+
+    if (r == 0 && control && !succession->is_known)
+        r = succession_receive(succession, daemon, error);
+    return r < 0 ? r : read_paths(daemon, stages->options, stages->paths, error);
+}
+
+/* The rest of a take-over, in which nobody is served: what could be done before has been. */
+static int take_over(Stages *stages, ErrorText *error)
+{
+    Daemon *daemon = stages->daemon;
+    int r = 0;
+
+    if (stages->succession.is_known) {
+        worker_stand_by(&stages->worker);
+        r = succession_receive(&stages->succession, daemon, error);
+        if (r == 0)
+            r = read_paths(daemon, stages->options, stages->paths, error);
+        if (r > 0)
+            r = error_set(error, -EAGAIN,
+                          "cannot take over: the running server has got paths "
+                          "meanwhile that it did not have before: try again");
+    }
+    return r < 0 ? r : succession_prepared(daemon, error);
 }
 
 /* Whether another process has served what this one is to serve. */
@@ -241,12 +282,14 @@ static int open_pidfile(Daemon *daemon, const Options *options)
     return r;
 }
 
-static int open_all(Daemon *daemon, const Options *options, Config *config, LaunchPaths *paths)
+static int open_all(Stages *stages, Config *config)
 {
+    Daemon *daemon = stages->daemon;
+    const Options *options = stages->options;
     ErrorText error;
     int r;
 
-    if ((r = is_successor(daemon, options) ? take_over(daemon, options, paths, &error) : 0) < 0)
+    if ((r = is_successor(daemon, options) ? meet(stages, &error) : 0) < 0)
         return complain(&error, r);
     if ((r = open_pidfile(daemon, options)) < 0)
         return r;
@@ -260,55 +303,76 @@ static int open_all(Daemon *daemon, const Options *options, Config *config, Laun
     return 0;
 }
 
+static unsigned needs(const Options *options)
+{
+    return (launch_can_change(options) ? SANDBOX_CHANGES : 0U) |
+           (options->no_keeper ? 0U : SANDBOX_KEEPS) | (options->take_over ? SANDBOX_INHERITS : 0U);
+}
+
 static int confine(Daemon *daemon, const Options *options, const LaunchPaths *paths)
 {
-    bool can_change = launch_can_change(options);
-    unsigned needs = (can_change ? SANDBOX_CHANGES : SANDBOX_SERVES) |
-                     (options->no_keeper ? SANDBOX_SERVES : SANDBOX_KEEPS);
     ErrorText error;
     int r =
         drop_privileges(options->run_uid, options->run_gid, paths->groups, paths->n_groups, &error);
 
     if (r == 0)
-        r = sandbox_enter(options->sandbox, needs, paths->paths, paths->n, &error);
+        r = sandbox_enter(options->sandbox, needs(options), paths->paths, paths->n, &error);
     if (r == 0 && options->sandbox != SANDBOX_NONE)
         names_confine();
-    if (r == 0 && options->take_over)
-        r = succession_prepared(daemon, &error);
-    if (r == 0)
-        store_drop(daemon);
-    return r < 0 ? complain(&error, r) : 0;
+    if (r < 0)
+        return complain(&error, r);
+    daemon->is_confined = true;
+    store_drop(daemon);
+    return 0;
 }
 
-/* From "open" to the end. @return the exit status */
+/* All until it serves. @return 0 or a negative errno: why has been told */
+static int bring_up(Stages *stages, Config *config)
+{
+    Daemon *daemon = stages->daemon;
+    const Options *options = stages->options;
+    ErrorText error;
+    int r = open_all(stages, config);
+
+    config_free(config);
+    if (r == 0)
+        r = confine(daemon, options, stages->paths);
+    if (r == 0 && options->take_over && (r = take_over(stages, &error)) < 0)
+        return complain(&error, r);
+    if (r == 0 && !is_successor(daemon, options)) /* else the worker does, when it serves */
+        r = pidfile_write(&daemon->pidfile, daemon->pid);
+    return r;
+}
+
+static int out_of_memory(void)
+{
+    report_error("out of memory");
+    return EXIT_FAILURE;
+}
+
+/* @return the exit status */
 static int run(Daemon *daemon, const Options *options, Config *config, const Recovery *recovery)
 {
     _cleanup_(daemonize_abandon) Daemonize daemonize = DAEMONIZE_NONE;
     _cleanup_free_ LaunchPaths *paths = launch_paths(config, options);
+    Stages stages = {daemon, options, paths, SUCCESSION_NONE, {0}};
     int r;
 
-    if (!paths) {
-        report_error("out of memory");
-        return EXIT_FAILURE;
-    }
+    if (!paths || worker_init(&stages.worker, daemon, options, recovery) < 0)
+        return out_of_memory();
     if (!options->foreground && (r = daemonize_begin(&daemonize)) < 0) {
         report_error("cannot become a daemon: %s", strerror(-r));
         return EXIT_FAILURE;
     }
     daemon->pid = getpid();
-    r = open_all(daemon, options, config, paths);
-    config_free(config);
-    if (r == 0)
-        r = confine(daemon, options, paths);
-    if (r == 0 && !is_successor(daemon, options)) /* else the worker does, when it serves */
-        r = pidfile_write(&daemon->pidfile, daemon->pid);
+    r = bring_up(&stages, config);
+    succession_free(&stages.succession);
     if (r < 0) {
         give_up(daemon, options);
         return EXIT_FAILURE;
     }
     daemonize_done(&daemonize);
-    daemon->is_confined = true;
-    r = worker_serve(daemon, options, recovery);
+    r = worker_serve(&stages.worker);
     if (!daemon->has_left)
         pidfile_close(&daemon->pidfile);
     return r;

@@ -22,12 +22,6 @@
 
 #define LEFT 3 /* exit status of a worker that another process has taken over from */
 
-typedef struct Worker {
-    Daemon *daemon;
-    const Options *options;
-    const Recovery *recovery;
-} Worker;
-
 /* What the options ask for may be other than what the predecessor served; if they ask for nothing,
  * that stays as it is. */
 static void apply_options(Daemon *daemon, const Options *options)
@@ -219,17 +213,30 @@ static void clean_up(Daemon *daemon)
     daemon_close(daemon);
 }
 
-int worker_serve(Daemon *daemon, const Options *options, const Recovery *recovery)
+int worker_init(Worker *worker, Daemon *daemon, const Options *options, const Recovery *recovery)
 {
     static const KeeperJob job = {prepare, work};
-    Worker worker = {daemon, options, recovery};
+
+    *worker = (Worker){daemon, options, recovery, {0}};
+    return options->no_keeper ? 0 : keeper_init(&worker->keeper, &job, worker);
+}
+
+void worker_stand_by(Worker *worker)
+{
+    if (!worker->options->no_keeper)
+        keeper_stand_by(&worker->keeper);
+}
+
+int worker_serve(Worker *worker)
+{
+    Daemon *daemon = worker->daemon;
     int r;
 
-    if (options->no_keeper) {
-        r = serve_alone(&worker);
+    if (worker->options->no_keeper) {
+        r = serve_alone(worker);
     } else {
         record_abandon(daemon);
-        r = keeper_run(&job, &worker);
+        r = keeper_run(&worker->keeper);
         if (r < 0)
             report_error("cannot start a worker: %s", strerror(-r));
         if (r < 0 || r == KEEPER_TRY_AGAIN)

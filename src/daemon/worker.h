@@ -3,9 +3,24 @@
 #pragma once
 
 #include "daemon/daemon.h"
+#include "daemon/process/keeper.h"
 #include "daemon/resume/recovery.h"
 #include "daemon/settings/options.h"
 
+typedef struct Worker {
+    Daemon *daemon;
+    const Options *options;
+    const Recovery *recovery;
+    Keeper keeper; /* unless there is to be none */
+} Worker;
+
+/** All but the worker is borrowed. @return 0 or a negative errno */
+int worker_init(Worker *worker, Daemon *daemon, const Options *options, const Recovery *recovery);
+
+/** Has it ready before there is something to serve: what is then written to daemon->manifest_fd is
+ * what it serves. The process has to be confined. */
+void worker_stand_by(Worker *worker);
+
 /** Serves until a signal comes, and closes the daemon, or leaves it to another process
  *  (daemon->has_left). @return the exit status */
-int worker_serve(Daemon *daemon, const Options *options, const Recovery *recovery);
+int worker_serve(Worker *worker);

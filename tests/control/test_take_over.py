@@ -11,9 +11,10 @@ import subprocess
 import threading
 
 import pytest
+from between import Between
 from control import CommandError, Control
 from peer import Peer, fds_unread, settle
-from serve import children, eventually, server_program
+from serve import children, eventually, server_program, standby
 
 N_VECTORS = 2
 KEEPER = [[], ["--no-keeper"]]
@@ -54,14 +55,14 @@ def fixture_old(controlled, request):
     return controlled("--memfd", *request.param, n_vectors=N_VECTORS)
 
 
-def arguments(server, *more):
+def arguments(server, *more, control=None):
     return [server_program(), *[a for a in server.arguments if a not in ("--control", str(server.control))],
-            "--take-over", server.control, *more]
+            "--take-over", control or server.control, *more]
 
 
-def take_over(server, stack, *more):
+def take_over(server, stack, *more, control=None):
     """Starts the successor, waits until the predecessor has ended, and ends it with the test."""
-    process = subprocess.Popen(arguments(server, *more), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(arguments(server, *more, control=control), stderr=subprocess.PIPE, text=True)
 
     def end():
         process.terminate()
@@ -218,6 +219,49 @@ def test_managed_service_is_not_taken_over(controlled, place, monkeypatch):
     old = controlled("--memfd")
     with pytest.raises(CommandError, match="restart the service instead"):
         old.connect().ask("take-over")
+
+
+def test_predecessor_that_cannot_tell_what_it_serves(old, place, stack):
+    """As an earlier version: all is received before the successor gives up what it does not need."""
+    def change(data):
+        return data.replace(b'"query-manifest"', b'"query-elsewhere"')
+
+    peers = [place.peer(N_VECTORS, old.socket) for _ in range(3)]
+    between = stack.enter_context(Between(place.folder / "between", old.control, change))
+    take_over(old, stack, control=between.path)
+    settle([*peers, place.peer(N_VECTORS, old.socket)])
+
+
+def test_paths_that_come_during_a_take_over(old, place, stack):
+    """The successor cannot reach them any more: it leaves it, and all goes on."""
+    def change(data):
+        if b'"take-over"' in data:
+            folder = place.folder / "new"
+            folder.mkdir()
+            region = control.ask("query-regions")[0]["name"]
+            control.ask("listener-add", region=region, name="new", socket=str(folder / "socket"))
+        return data
+
+    peers = [place.peer(N_VECTORS, old.socket) for _ in range(3)]
+    control = old.connect()
+    between = stack.enter_context(Between(place.folder / "between", old.control, change))
+    assert "meanwhile" in refused(arguments(old, control=between.path))
+    old.expected = ["the take-over failed"]
+    settle([*peers, place.peer(N_VECTORS, place.folder / "new" / "socket")])
+
+
+def test_first_worker_of_a_successor_has_stood_by(controlled, place, stack):
+    """What takes a new process its time is behind it before nobody is served."""
+    def change(data):
+        if b'"take-over"' in data:
+            seen.append(standby(between.client_pid()))
+        return data
+
+    seen = []
+    old = controlled("--memfd")
+    between = stack.enter_context(Between(place.folder / "between", old.control, change))
+    process = take_over(old, stack, control=between.path)
+    assert seen == children(process.pid)
 
 
 def test_pidfile_passes_on(place, stack):

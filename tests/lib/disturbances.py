@@ -10,11 +10,12 @@ import os
 import signal
 import time
 
-from serve import children, eventually, state
+from serve import children, eventually, started_by, state
 
 TIMEOUT = 20.0
 SETTLED = 0.25  # seconds that a worker must live so that its death begins a new series
 MOST_IN_A_ROW = 5  # of 20, after which no more are started
+LAST_PART = 0.2  # of what a take-over needs, from the start of the new process
 
 
 def new_worker(keeper, old):
@@ -82,7 +83,8 @@ class TakeOver:
 
 class TakeOverKilled:
     """All processes of a server that is about to take over are killed, at a random instant before it
-    serves; the old one goes on. Where that instant comes too late, it is a take-over."""
+    serves, half the times in the last part, in which the old one has stopped serving; that one goes
+    on. Where the instant comes too late, it is a take-over."""
 
     def __init__(self, server, choose):
         """The server is a controlled one."""
@@ -102,7 +104,7 @@ class TakeOverKilled:
             self._take_over()
             self._span = time.monotonic() - began
         successor = self._server.launch_successor()
-        time.sleep(self._choose.random() * self._span)
+        time.sleep((1 - self._choose.choice([1, LAST_PART]) * self._choose.random()) * self._span)
         self._stop(successor)
         if self._is_served_by(successor):
             os.killpg(successor.pid, signal.SIGCONT)
@@ -115,9 +117,12 @@ class TakeOverKilled:
             self.n += 1
 
     def _stop(self, successor):
-        os.killpg(successor.pid, signal.SIGSTOP)
-        eventually(lambda: {state(pid) for pid in [successor.pid, *children(successor.pid)]} == {"T"},
-                   what="the successor stopped")
+        def is_stopped():
+            os.killpg(successor.pid, signal.SIGSTOP)  # again: a keeper continues whom it lets serve
+            alive = [pid for pid, name in started_by(successor.pid).items() if name]
+            return {state(successor.pid), *map(state, alive)} == {"T"}
+
+        eventually(is_stopped, what="the successor stopped")
 
     def _is_served_by(self, successor):
         """A worker that has been told that it is no longer needed does not sleep until it has

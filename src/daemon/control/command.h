@@ -59,5 +59,5 @@ json_t *command_answer(struct Session *session, const char *text, size_t length)
 /* The commands. */
 CommandRun run_client_disconnect, run_listener_add, run_listener_remove, run_region_add,
     run_region_remove, run_take_over, run_reload, run_query_clients, run_query_commands,
-    run_query_listeners, run_query_regions, run_query_stats, run_query_status, run_query_version,
-    run_quit;
+    run_query_listeners, run_query_manifest, run_query_regions, run_query_stats, run_query_status,
+    run_query_version, run_quit;

@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 typedef struct Gate {
-    _Atomic uint32_t word;   /* twice the latest number that was let in, and its task */
-    _Atomic uint32_t passed; /* the latest number that has come through */
+    _Atomic uint32_t word;    /* twice the latest number that was let in, and its task */
+    _Atomic uint32_t reached; /* the latest number that has come to it */
+    _Atomic uint32_t passed;  /* the latest number that has come through */
 } Gate;
 
 static Gate *gate;
@@ -38,9 +39,15 @@ KeeperTask gate_wait(uint32_t number)
 {
     uint32_t now;
 
+    atomic_store(&gate->reached, number);
     while ((now = atomic_load(&gate->word)) >> 1 < number)
         (void)syscall(SYS_futex, &gate->word, FUTEX_WAIT, now, NULL, NULL, 0);
     return now & 1 ? KEEPER_END : KEEPER_SERVE;
+}
+
+bool gate_is_reached(uint32_t number)
+{
+    return atomic_load(&gate->reached) >= number;
 }
 
 void gate_pass(uint32_t number)

@@ -18,6 +18,9 @@ int gate_make(void);
  * let in, or more if some have ended before. */
 void gate_open(uint32_t number, KeeperTask task);
 
+/** Whether the process with this number, or one with a higher number, has come to the gate. */
+bool gate_is_reached(uint32_t number);
+
 /** Waits, however long, until this process is let in. @return its task */
 KeeperTask gate_wait(uint32_t number);
 

@@ -27,25 +27,14 @@
 #define FIRST_WAIT (NS_PER_S / 100)
 #define MOST_WAIT  (NS_PER_S / 5)
 
-/* Between looks whether a worker has come through the gate. */
+/* Between looks whether a process has come to the gate, or through it. */
 #define LOOK_WAIT (NS_PER_S / 1000)
+
+/* For the first worker to come to the gate. */
+#define STANDBY_WAIT NS_PER_S
 
 #define MOST_DEATHS 20 /* in a series */
 #define MOST_LOST   3  /* processes that end while they stand by, until there is none */
-
-typedef struct Keeper {
-    const KeeperJob *job;
-    void *context;
-    char name[16]; /* what all but the one that stands by are called */
-    pid_t worker;
-    pid_t dead;        /* the worker before it, not reaped yet; 0: none */
-    pid_t standby;     /* the next one, at the gate; 0: none */
-    uint32_t number;   /* at the gate, of the latest process that was started */
-    uint32_t awaited;  /* the same, of the worker */
-    unsigned n_killed; /* workers, ever */
-    unsigned n_lost;   /* ended while they stood by for this worker, or could not be made */
-    int64_t chores_at; /* when it has settled, or one that stood by has ended a while ago */
-} Keeper;
 
 static int64_t timespec_ns(const struct timespec *time)
 {
@@ -97,7 +86,7 @@ static void step_forward(const Keeper *keeper)
 }
 
 /* All that a process does which the keeper has started. */
-static int live(const Keeper *keeper, pid_t parent, bool is_ahead)
+static int live(const Keeper *keeper, pid_t parent, bool is_ahead, unsigned n_killed)
 {
     KeeperTask task;
 
@@ -108,29 +97,30 @@ static int live(const Keeper *keeper, pid_t parent, bool is_ahead)
     task = gate_wait(keeper->number);
     if (is_ahead)
         step_forward(keeper);
-    return keeper->job->work(keeper->context, task, keeper->n_killed + is_ahead);
+    return keeper->job->work(keeper->context, task, n_killed);
 }
 
-/* Starts a process, ahead of its time or not: as fork(), but that the table of descriptors is one.
- * glibc has no call for it. seccomp-keeper: clone */
-static pid_t spawn(const Keeper *keeper, bool is_ahead)
+/* Starts a process, ahead of its time or not, that comes after so many: as fork(), but that the
+ * table of descriptors is one. glibc has no call for it. seccomp-keeper: clone */
+static pid_t spawn(const Keeper *keeper, bool is_ahead, unsigned n_killed)
 {
     pid_t parent = getpid();
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 
     if (pid == 0)
-        _exit(live(keeper, parent, is_ahead));
+        _exit(live(keeper, parent, is_ahead, n_killed));
     return pid < 0 ? -errno : pid;
 }
 
 /* Nobody is to take it for a worker: it has its name from the start, which is its parent's.
  * seccomp-keeper: prctl(0=PR_SET_NAME) */
-static pid_t spawn_standby(const Keeper *keeper)
+static pid_t spawn_standby(Keeper *keeper, unsigned n_killed)
 {
     pid_t pid;
 
+    keeper->number++;
     (void)prctl(PR_SET_NAME, STANDBY_NAME);
-    pid = spawn(keeper, true);
+    pid = spawn(keeper, true, n_killed);
     (void)prctl(PR_SET_NAME, keeper->name);
     return pid;
 }
@@ -205,8 +195,7 @@ static void do_chores(Keeper *keeper)
     reap(&keeper->dead);
     if (keeper->standby > 0 || keeper->n_lost >= MOST_LOST)
         return;
-    keeper->number++;
-    keeper->standby = spawn_standby(keeper);
+    keeper->standby = spawn_standby(keeper, keeper->n_killed + 1);
     if (keeper->standby < 0)
         lose_standby(keeper);
 }
@@ -275,7 +264,7 @@ static void start_new(Keeper *keeper, KeeperTask task)
     gate_open(++keeper->number, task);
     gate_pass(keeper->number);
     keeper->awaited = keeper->number;
-    keeper->worker = spawn(keeper, false);
+    keeper->worker = spawn(keeper, false, keeper->n_killed);
 }
 
 /* @return 0 or a negative errno */
@@ -374,19 +363,33 @@ static int keep(Keeper *keeper)
     }
 }
 
-/* seccomp-keeper: prctl(0=PR_GET_NAME) */
-int keeper_run(const KeeperJob *job, void *context)
+int keeper_init(Keeper *keeper, const KeeperJob *job, void *context)
 {
-    Keeper keeper = {.job = job, .context = context};
     const sigset_t set = signals();
-    int r = gate_make();
 
-    if (r < 0)
-        return r;
-    (void)prctl(PR_GET_NAME, keeper.name);
+    *keeper = (Keeper){.job = job, .context = context};
+    (void)prctl(PR_GET_NAME, keeper->name);
     (void)signal(SIGCHLD, SIG_DFL); /* whoever started us may ignore it, and it would not come */
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    r = keep(&keeper);
-    dismiss_standby(&keeper);
+    return gate_make();
+}
+
+void keeper_stand_by(Keeper *keeper)
+{
+    const struct timespec pause = timespec_of(LOOK_WAIT);
+    int64_t deadline = deadline_now() + STANDBY_WAIT;
+
+    keeper->standby = spawn_standby(keeper, 0);
+    while (keeper->standby > 0 && !gate_is_reached(keeper->number) && deadline_now() < deadline) {
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        check_standby(keeper);
+    }
+}
+
+int keeper_run(Keeper *keeper)
+{
+    int r = keep(keeper);
+
+    dismiss_standby(keeper);
     return r;
 }

@@ -20,6 +20,8 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #define STANDBY_NAME "ivshmem-standby"
 
@@ -42,10 +44,32 @@ typedef struct KeeperJob {
     int (*work)(void *context, KeeperTask task, unsigned n_killed);
 } KeeperJob;
 
+/** One in a process. All is its own. */
+typedef struct Keeper {
+    const KeeperJob *job;
+    void *context;
+    char name[16]; /* what all but the one that stands by are called */
+    pid_t worker;
+    pid_t dead;        /* the worker before it, not reaped yet; 0: none */
+    pid_t standby;     /* the next one, at the gate; 0: none */
+    uint32_t number;   /* at the gate, of the latest process that was started */
+    uint32_t awaited;  /* the same, of the worker */
+    unsigned n_killed; /* workers, ever */
+    unsigned n_lost;   /* ended while they stood by for this worker, or could not be made */
+    int64_t chores_at; /* when it has settled, or one that stood by has ended a while ago */
+} Keeper;
+
+/** Blocks SIGTERM, SIGINT, SIGHUP and SIGCHLD. @param job, context  borrowed
+ *  @return 0 or a negative errno */
+int keeper_init(Keeper *keeper, const KeeperJob *job, void *context);
+
+/** Has the first worker stand by before keeper_run(), and waits until it does. If it cannot, that
+ * makes one. It sees what this process opens later, not what it writes to its memory. */
+void keeper_stand_by(Keeper *keeper);
+
 /**
- * Keeps a worker at work until one ends by itself. SIGTERM, SIGINT and SIGHUP, which must be
- * blocked, are passed on to it.
+ * Keeps a worker at work until one ends by itself. SIGTERM, SIGINT and SIGHUP are passed on to it.
  *
  * @return the exit status of the last worker, or a negative errno: none could be started
  */
-int keeper_run(const KeeperJob *job, void *context);
+int keeper_run(Keeper *keeper);

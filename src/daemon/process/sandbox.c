@@ -39,9 +39,10 @@ typedef struct Allowed {
     unsigned need; /* of SandboxNeeds; 0: always */
 } Allowed;
 
-#define ALWAYS SANDBOX_SERVES
-#define CHANGE SANDBOX_CHANGES
-#define KEEPER SANDBOX_KEEPS
+#define ALWAYS    SANDBOX_SERVES
+#define CHANGE    SANDBOX_CHANGES
+#define KEEPER    SANDBOX_KEEPS
+#define SUCCESSOR SANDBOX_INHERITS
 
 static const Allowed allowed[] = {
 #include "syscalls.inc"
@@ -117,7 +118,7 @@ static int filter_calls(SandboxMode mode, unsigned needs)
     _cleanup_(release_filter) scmp_filter_ctx filter = NULL;
     int r;
 
-    if (needs & SANDBOX_KEEPS && (r = prepare_workers(mode, needs & ~(unsigned)SANDBOX_KEEPS)) < 0)
+    if (needs & SANDBOX_KEEPS && (r = prepare_workers(mode, needs & SANDBOX_CHANGES)) < 0)
         return r;
     r = make_filter(mode, needs, &filter);
     return r < 0 ? r : seccomp_load(filter);

@@ -37,8 +37,9 @@ typedef struct SandboxPath {
 /** What more than serving a process is going to do. */
 typedef enum SandboxNeeds {
     SANDBOX_SERVES = 0,
-    SANDBOX_CHANGES = 1, /* regions and listeners are made: "seccomp-change:" */
-    SANDBOX_KEEPS = 2,   /* workers are started (keeper.h): "seccomp-keeper:" */
+    SANDBOX_CHANGES = 1,  /* regions and listeners are made: "seccomp-change:" */
+    SANDBOX_KEEPS = 2,    /* workers are started (keeper.h): "seccomp-keeper:" */
+    SANDBOX_INHERITS = 4, /* another process is taken over from: "seccomp-successor:" */
 } SandboxNeeds;
 
 /**
@@ -50,6 +51,6 @@ typedef enum SandboxNeeds {
 int sandbox_enter(SandboxMode mode, unsigned needs, const SandboxPath *paths, size_t n_paths,
                   ErrorText *error);
 
-/** In a worker, of a process that has been confined with SANDBOX_KEEPS: takes what only a keeper
- *  needs. @return 0 or a negative errno */
+/** In a worker, of a process that has been confined with SANDBOX_KEEPS: takes what only a keeper,
+ * or a process that inherits, needs. @return 0 or a negative errno */
 int sandbox_tighten(SandboxMode mode, ErrorText *error);

@@ -13,7 +13,7 @@ static int take(void *parcel, int there)
     return parcel_take(parcel, there);
 }
 
-/* The copy of a region's state, with the numbers here. */
+/* The copy of a region's state, with the numbers here. seccomp-successor: memfd_create fcntl */
 static int import_state(Parcel *parcel, int there, const char *region, ErrorText *error)
 {
     _cleanup_close_ int from = parcel_take(parcel, there);
@@ -71,11 +71,11 @@ static int inherit_all(Parcel *parcel, json_t *text, ErrorText *error)
     return renumber(parcel, json_object_get(text, "pidfile"), "fd", error);
 }
 
-int inherit(Parcel *parcel, int manifest, int predecessor_fd, ErrorText *error)
+int inherit(Parcel *parcel, int manifest, int predecessor_fd, int to, ErrorText *error)
 {
     _cleanup_close_ int old = parcel_take(parcel, manifest);
     json_auto_t *text = old < 0 ? NULL : manifest_load(old, error);
-    int fd, r;
+    int r;
 
     if (old < 0)
         return error_set(error, -EBADF, "the manifest is missing");
@@ -87,12 +87,9 @@ int inherit(Parcel *parcel, int manifest, int predecessor_fd, ErrorText *error)
         return r;
     if (predecessor_fd >= 0)
         (void)json_object_set_new(text, "predecessor-fd", json_integer(predecessor_fd));
-    fd = manifest_new();
-    r = fd < 0 ? fd : manifest_store(fd, json_incref(text));
-    if (r < 0) {
-        fd_close(fd);
+    r = manifest_store(to, json_incref(text));
+    if (r < 0)
         return error_set(error, r, "cannot write the manifest: %s", strerror(-r));
-    }
     parcel_leave(parcel); /* connections that are no clients yet, which a worker sorts out */
-    return fd;
+    return 0;
 }

@@ -6,13 +6,13 @@
 #include "util/parcel.h"
 
 /**
- * Copies the states, and writes the manifest anew with the numbers that the descriptors have here.
- * The other process's are not changed: it can still go on.
+ * Copies the states, and writes a manifest of its own, with the numbers that the descriptors have
+ * here. The other process's are not changed: it can still go on.
  *
  * @param parcel    what it names is taken out
  * @param manifest  number of the manifest there
  * @param predecessor_fd  the connection to that process, if it waits; borrowed; -1
- * @return a new manifest, the caller's, or a negative errno with the reason: then the parcel is of
- *         no use any more
+ * @param to        what to write to, from manifest_new()
+ * @return 0 or a negative errno with the reason: then the parcel is of no use any more
  */
-int inherit(Parcel *parcel, int manifest, int predecessor_fd, ErrorText *error);
+int inherit(Parcel *parcel, int manifest, int predecessor_fd, int to, ErrorText *error);

@@ -70,13 +70,9 @@ static json_t *write_pidfile(const Pidfile *pidfile)
     return json_pack("{s:o,s:i}", "path", settings_json_of_bytes(pidfile->path), "fd", pidfile->fd);
 }
 
-int record_write(const Daemon *daemon)
+json_t *record_text(const Daemon *daemon)
 {
-    json_t *text;
-
-    if (daemon->manifest_fd < 0)
-        return 0;
-    text =
+    json_t *text =
         json_pack("{s:s,s:I}", "version", IVSHMEM_VERSION, "since", (json_int_t)daemon->started_at);
     text = with(text, "regions", write_regions(daemon));
     if (daemon->control.socket.fd >= 0)
@@ -88,7 +84,16 @@ int record_write(const Daemon *daemon)
     if (daemon->n_reloads)
         text = with(text, "reloads", json_integer(daemon->n_reloads));
     text = with_fd(text, "predecessor-fd", daemon->predecessor_fd);
-    text = with_fd(text, "successor-fd", daemon->successor_fd);
+    return with_fd(text, "successor-fd", daemon->successor_fd);
+}
+
+int record_write(const Daemon *daemon)
+{
+    json_t *text;
+
+    if (daemon->manifest_fd < 0)
+        return 0;
+    text = record_text(daemon);
     return text ? manifest_store(daemon->manifest_fd, text) : -ENOMEM;
 }
 

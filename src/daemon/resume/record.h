@@ -8,6 +8,9 @@
 
 #include "daemon/daemon.h"
 
+/** What record_write() writes down: the caller's, or NULL if there is no memory. */
+json_t *record_text(const Daemon *daemon);
+
 /**
  * Writes down what the daemon is now: in daemon->manifest_fd, if it has one. To be called whenever
  * a region, a listener or what it is for has changed.

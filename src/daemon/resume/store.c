@@ -3,6 +3,7 @@
 
 #include "daemon/process/notify.h"
 #include "daemon/resume/inherit.h"
+#include "daemon/resume/manifest.h"
 #include "daemon/resume/record.h"
 #include "daemon/share.h"
 #include "util/cleanup.h"
@@ -162,12 +163,13 @@ int store_take(Daemon *daemon, ErrorText *error)
         return error_set(
             error, r, "the service manager's store has %u of %u descriptors for us: %s%s",
             parcel.n_fds, n_fds, strerror(-r), r == -EBADMSG ? " (see LimitNOFILE)" : "");
-    r = inherit(&parcel, manifest, -1, error);
-    if (r < 0)
-        return r;
-    daemon->manifest_fd = r;
-    daemon->is_restored = true;
-    return 0;
+    daemon->manifest_fd = manifest_new();
+    r = daemon->manifest_fd < 0
+            ? error_set(error, daemon->manifest_fd, "no room for the manifest: %s",
+                        strerror(-daemon->manifest_fd))
+            : inherit(&parcel, manifest, -1, daemon->manifest_fd, error);
+    daemon->is_restored = r == 0;
+    return r;
 }
 
 /* The queue is emptied, too: should the manager keep the socket, it keeps no client.

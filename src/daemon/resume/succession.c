@@ -2,9 +2,9 @@
 #include "daemon/resume/succession.h"
 
 #include "daemon/resume/inherit.h"
+#include "daemon/resume/manifest.h"
 #include "daemon/resume/record.h"
 #include "daemon/share.h"
-#include "qmp/qmp.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
 #include "util/fd-list.h"
@@ -169,25 +169,6 @@ static int check_owner(int sock, const char *control, uid_t run_uid, ErrorText *
                      control, (unsigned)peer.uid);
 }
 
-/* Asks for everything. @return number of the manifest there, or a negative errno with the reason */
-static int ask(Qmp *qmp, const char *control, uid_t run_uid, ErrorText *error)
-{
-    json_auto_t *answer = NULL;
-    int manifest, r;
-
-    if (qmp_open(qmp, control, PATIENCE_MS) == 0) {
-        r = check_owner(qmp->fd, control, run_uid, error);
-        if (r < 0)
-            return r;
-        answer = qmp_ask(qmp, "take-over", NULL);
-    }
-    if (!answer)
-        return error_set(error, -ECONNREFUSED, "cannot take over: %s", qmp->error.text);
-    if (json_unpack(answer, "{s:i}", "manifest", &manifest) < 0 || manifest < 0)
-        return error_set(error, -EPROTO, "cannot take over: %s gives no manifest", control);
-    return manifest;
-}
-
 static int receive_all(Parcel *parcel, int sock)
 {
     struct pollfd event = {.fd = sock, .events = POLLIN};
@@ -204,32 +185,73 @@ static int receive_all(Parcel *parcel, int sock)
     return 0;
 }
 
-static void qmp_closep(Qmp *qmp)
+static int refused(const Succession *succession, ErrorText *error)
 {
-    qmp_close(qmp);
+    return error_set(error, -ECONNREFUSED, "cannot take over: %s", succession->qmp.error.text);
 }
 
-int succession_receive(Daemon *daemon, const char *control, ErrorText *error)
+/* What it serves. An earlier version has no such command, says so, and serves on. */
+static int learn(Succession *succession, Daemon *daemon, ErrorText *error)
+{
+    json_t *text = qmp_ask(&succession->qmp, "query-manifest", NULL);
+    int r = daemon->manifest_fd = manifest_new();
+
+    succession->is_known = text;
+    if (r >= 0 && text)
+        r = manifest_store(daemon->manifest_fd, json_incref(text));
+    json_decref(text);
+    return r < 0 ? error_set(error, r, "no room for the manifest: %s", strerror(-r)) : 0;
+}
+
+int succession_meet(Succession *succession, Daemon *daemon, const char *control, ErrorText *error)
+{
+    Qmp *qmp = &succession->qmp;
+    int r;
+
+    if (qmp_open(qmp, control, PATIENCE_MS) < 0)
+        return refused(succession, error);
+    r = check_owner(qmp->fd, control, daemon->context.run_uid, error);
+    return r < 0 ? r : learn(succession, daemon, error);
+}
+
+/* Asks for everything. @return number of the manifest there, or a negative errno with the reason */
+static int ask(Succession *succession, ErrorText *error)
+{
+    json_auto_t *answer = qmp_ask(&succession->qmp, "take-over", NULL);
+    int manifest;
+
+    if (!answer)
+        return refused(succession, error);
+    if (json_unpack(answer, "{s:i}", "manifest", &manifest) < 0 || manifest < 0)
+        return error_set(error, -EPROTO, "cannot take over: %s gives no manifest",
+                         succession->qmp.path);
+    return manifest;
+}
+
+int succession_receive(Succession *succession, Daemon *daemon, ErrorText *error)
 {
     _cleanup_(parcel_free) Parcel parcel = {0};
-    _cleanup_(qmp_closep) Qmp qmp = QMP_NONE;
-    int manifest = ask(&qmp, control, daemon->context.run_uid, error), r;
+    int sock = succession->qmp.fd;
+    int manifest = ask(succession, error), r;
 
     if (manifest < 0)
         return manifest;
-    r = say(qmp.fd, SUCCESSION_READY);
+    r = say(sock, SUCCESSION_READY);
     if (r == 0)
-        r = receive_all(&parcel, qmp.fd);
+        r = receive_all(&parcel, sock);
     if (r < 0)
         return error_set(error, r, "cannot take over: not all descriptors have come: %s",
                          r == -EBADMSG ? "too many for this process (see ulimit -n)"
                                        : strerror(-r));
-    r = inherit(&parcel, manifest, qmp.fd, error);
-    if (r < 0)
-        return r;
-    daemon->manifest_fd = r;
-    daemon->predecessor_fd = fd_steal(&qmp.fd);
-    return 0;
+    r = inherit(&parcel, manifest, sock, daemon->manifest_fd, error);
+    if (r == 0)
+        daemon->predecessor_fd = fd_steal(&succession->qmp.fd);
+    return r;
+}
+
+void succession_free(Succession *succession)
+{
+    qmp_close(&succession->qmp);
 }
 
 int succession_prepared(Daemon *daemon, ErrorText *error)

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a server becomes another process, without its clients' noticing: by the command "take-over"
- * on the control socket, and then, on the same connection,
+ * How a server becomes another process, without its clients' noticing: by two commands on the
+ * control socket, and then, on the same connection, a protocol of its own:
  *
  *     successor                     predecessor
+ *       query-manifest ---------->            says what it serves, and serves on
+ *       (gives up what it will not need, and has a worker ready)
+ *       take-over --------------->
  *       READY  ------------------->            serves nobody from here on
  *              <-------------------  a parcel of all descriptors (util/parcel.h)
- *       (copies the states, gives up what it does not need)
+ *       (copies the states)
  *       PREPARED ----------------->
  *              <-------------------  GO        does nothing from here on but wait
  *       (a worker goes on)
@@ -19,6 +22,7 @@
 #pragma once
 
 #include "daemon/daemon.h"
+#include "qmp/qmp.h"
 
 /** What the two say to each other: a byte each. */
 typedef enum SuccessionByte {
@@ -40,9 +44,30 @@ int succession_hand_over(Daemon *daemon, int sock, ErrorText *error);
  * succession_hand_over() */
 int succession_await(Daemon *daemon, ErrorText *error);
 
-/** The successor's part, up to PREPARED: daemon->manifest_fd and daemon->predecessor_fd are set.
- * @return 0 or a negative errno with the reason: the predecessor goes on */
-int succession_receive(Daemon *daemon, const char *control, ErrorText *error);
+/** What a successor has of its predecessor before it has taken over. */
+typedef struct Succession {
+    Qmp qmp;
+    bool is_known; /* the manifest says what it serves, with its own numbers of descriptors */
+} Succession;
+
+#define SUCCESSION_NONE ((Succession){.qmp = QMP_NONE})
+
+/**
+ * The successor's part, while the predecessor serves on: daemon->manifest_fd is set, to what it
+ * serves unless it is of a version that cannot tell.
+ *
+ * @param control  borrowed, for as long as the succession
+ * @return 0 or a negative errno with the reason: the predecessor goes on; succession_free() is
+ *         right in either case
+ */
+int succession_meet(Succession *succession, Daemon *daemon, const char *control, ErrorText *error);
+
+/** The successor's part from there up to PREPARED: the manifest is its own then, and
+ * daemon->predecessor_fd is set. @return 0 or a negative errno with the reason: the predecessor
+ * goes on */
+int succession_receive(Succession *succession, Daemon *daemon, ErrorText *error);
+
+void succession_free(Succession *succession);
 
 /** PREPARED, and waits for GO. @return 0 or a negative errno with the reason */
 int succession_prepared(Daemon *daemon, ErrorText *error);
