@@ -3,6 +3,7 @@
 #include "ivshmem-server.h"
 #include "server/state-check.h"
 #include "server/view.h"
+#include "util/pages.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,19 +11,43 @@
 
 #define COPIED_MAX ((size_t)65536) /* bytes at a time */
 
+/* Both are laid out alike. Through the mapping of the other, each page would be a fault. */
 typedef struct Copy {
     const State *to, *from;
     int to_fd, from_fd;
     int error; /* a negative errno */
 } Copy;
 
-/* Bytes of the views, from one memfd to the other: through the mappings, each page would be a fault
- * in both. All of that range is there, as state_open() has seen. */
+static off_t offset_of(const Copy *copy, const void *part)
+{
+    return (const char *)part - (const char *)copy->to->base;
+}
+
+/* A part that is looked at next. */
+static void copy_records(Copy *copy, void *part, size_t size)
+{
+    char *at = part;
+
+    pages_make(part, size);
+    while (size > 0) {
+        ssize_t n = pread(copy->from_fd, at, size, offset_of(copy, at));
+
+        if (n <= 0) {
+            copy->error = n < 0 ? -errno : -EBADMSG;
+            return;
+        }
+        at += n;
+        size -= (size_t)n;
+    }
+}
+
+/* Of the views, from one memfd to the other. All of that range is there, as state_open() has seen.
+ */
 static bool copy_part(void *opaque, const void *part, size_t size)
 {
     Copy *copy = opaque;
     char bytes[COPIED_MAX];
-    off_t at = (const char *)part - (const char *)copy->to->base;
+    off_t at = offset_of(copy, part);
 
     while (size > 0) {
         size_t n = size < sizeof(bytes) ? size : sizeof(bytes);
@@ -55,11 +80,11 @@ static int copy(Copy *copy, ErrorText *error)
     header.max_vectors = to->max_vectors;
     header.size = to->size;
     *to->header = header;
-    memcpy(to->clients, from->clients, slots * sizeof(*to->clients));
-    memcpy(to->listeners, from->listeners, header.listener_limit * sizeof(*to->listeners));
-    memcpy(to->batch, from->batch, sizeof(*to->batch));
-    memcpy(to->eventfds, from->eventfds, slots * header.max_vectors * sizeof(*to->eventfds));
-    if (!view_each_part(to, copy_part, copy))
+    copy_records(copy, to->clients, slots * sizeof(*to->clients));
+    copy_records(copy, to->listeners, header.listener_limit * sizeof(*to->listeners));
+    copy_records(copy, to->batch, sizeof(*to->batch));
+    copy_records(copy, to->eventfds, slots * header.max_vectors * sizeof(*to->eventfds));
+    if (copy->error < 0 || !view_each_part(to, copy_part, copy))
         return error_set(error, copy->error, "the state cannot be copied: %s",
                          strerror(-copy->error));
     return state_check(to, WIRE_N_IDS, error);

@@ -6,6 +6,7 @@
 #include "server/state-check.h"
 #include "server/view.h"
 #include "util/cleanup.h"
+#include "util/pages.h"
 #include "util/sys.h"
 
 #include <errno.h>
@@ -202,9 +203,23 @@ static int rebuild_clients(ServerCore *core)
     return r;
 }
 
+/* What is looked at and written to next has to be mapped: in one call each, not by a fault a page.
+ */
+static void fetch_records(const State *state)
+{
+    const StateHeader *header = state->header;
+
+    pages_make(state->clients, header->slot_limit * sizeof(*state->clients));
+    pages_make(state->eventfds,
+               (size_t)header->slot_limit * header->max_vectors * sizeof(*state->eventfds));
+}
+
 int recover(ServerCore *core, ErrorText *error)
 {
-    int r = state_check(&core->state, core->ids.n, error);
+    int r;
+
+    fetch_records(&core->state);
+    r = state_check(&core->state, core->ids.n, error);
 
     if (r < 0)
         return r;

@@ -17,13 +17,31 @@ void pages_release(void *from, size_t size)
         (void)madvise(from, size, MADV_DONTNEED);
 }
 
-void pages_fetch(const void *from, size_t size)
-{
 #ifdef MADV_POPULATE_READ
+static void populate(const void *from, size_t size, int how)
+{
     size_t page = (size_t)sysconf(_SC_PAGESIZE), skew = (uintptr_t)from % page;
 
-    (void)madvise((char *)from - skew, size + skew, MADV_POPULATE_READ);
-#else
-    (void)from, (void)size;
-#endif
+    (void)madvise((char *)from - skew, size + skew, how);
 }
+
+void pages_fetch(const void *from, size_t size)
+{
+    populate(from, size, MADV_POPULATE_READ);
+}
+
+void pages_make(void *from, size_t size)
+{
+    populate(from, size, MADV_POPULATE_WRITE);
+}
+#else
+void pages_fetch(const void *from, size_t size)
+{
+    (void)from, (void)size;
+}
+
+void pages_make(void *from, size_t size)
+{
+    (void)from, (void)size;
+}
+#endif

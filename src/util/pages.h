@@ -16,3 +16,6 @@ void pages_release(void *from, size_t size);
  * be a fault for each. A hole of a memfd is filled by that. Does nothing on Linux before 5.14.
  */
 void pages_fetch(const void *from, size_t size);
+
+/** The same for a range that is to be written to. */
+void pages_make(void *from, size_t size);
