@@ -120,7 +120,7 @@ static void connect_slot(ServerCore *core, Listener *listener, uint32_t slot, in
 
 static void update_next_id(ServerCore *core)
 {
-    int32_t next = ids_lowest_unknown(&core->ids);
+    int32_t next = view_lowest_unknown(&core->state, &core->ids);
 
     core->server->cur_id = (uint16_t)(next == STATE_NO_ID ? 0 : next);
 }

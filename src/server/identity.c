@@ -77,13 +77,11 @@ static void warn_of_few_ids(ServerCore *core)
 
 int32_t identity_choose_id(ServerCore *core)
 {
-    int32_t id = ids_lowest_unknown(&core->ids);
+    int32_t id = view_lowest_unknown(&core->state, &core->ids);
 
     warn_of_few_ids(core);
     if (id != STATE_NO_ID)
         return id;
-    while (core->ids.uncounted)
-        view_settle_next(&core->state, &core->ids);
     id = ids_least_known(&core->ids, &core->state);
     if (id != STATE_NO_ID)
         recycle_id(core, (uint32_t)id);

@@ -9,14 +9,14 @@
 
 #define KNOWN_SIZE (WIRE_N_IDS * sizeof(uint32_t))
 
-int ids_new(Ids *ids, uint32_t n)
+int ids_new(Ids *ids, uint32_t n, uint32_t *floor)
 {
     void *known = sys.mmap(NULL, KNOWN_SIZE, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (known == MAP_FAILED)
         return -ENOMEM;
-    *ids = (Ids){.n = n, .known = known};
+    *ids = (Ids){.n = n, .floor = floor, .known = known};
     return 0;
 }
 
@@ -25,13 +25,6 @@ void ids_free(Ids *ids)
     if (ids->known)
         (void)munmap(ids->known, KNOWN_SIZE);
     ids->known = NULL;
-}
-
-int32_t ids_lowest_unknown(const Ids *ids)
-{
-    uint32_t id = bitmap_first_clear(ids->taken, ids->n);
-
-    return id < ids->n ? (int32_t)id : STATE_NO_ID;
 }
 
 int32_t ids_least_known(const Ids *ids, const State *state)
@@ -65,10 +58,8 @@ void ids_forget_block(Ids *ids, uint32_t block)
     for (uint32_t i = 0; ids->sealed[block] == 0 && i < BLOCK_IDS; i++) {
         uint32_t id = block * BLOCK_IDS + i;
 
-        if (ids->known[id] == 0) {
-            bitmap_clear(ids->taken, id);
-            ids->n_taken--;
-        }
+        if (ids->known[id] == 0)
+            ids_free_one(ids, id);
     }
 }
 

@@ -13,8 +13,9 @@
  * has seen all of a block go. It has sealed the block then, and counts once for it, not for each
  * ID. So counters that are not 0 are those of IDs that live or are only in part used up.
  *
- * A process that goes on after another knows at once which IDs are taken, and counts who knows them
- * block by block, when it is needed (view_settle()).
+ * A process that goes on after another counts who knows the IDs block by block, when it is needed
+ * (view_settle()). Where the lowest that nobody knows can be, it is told (id_floor): so that one
+ * block, or few, is all that the first newcomer has to wait for.
  *
  * When every ID is present or known to somebody, the one that the fewest clients know is given out
  * again. Those clients are never told of it (view.h).
@@ -27,17 +28,16 @@ typedef struct Ids {
     uint32_t n;                /* IDs that there are: those below it */
     uint32_t *known;           /* [WIRE_N_IDS]: clients that know the ID by itself */
     uint32_t sealed[N_BLOCKS]; /* clients that have sealed the block: they know all */
+    uint32_t *floor;           /* IDs below are taken: StateHeader's id_floor */
     uint64_t taken[BITMAP_WORDS(WIRE_N_IDS)]; /* IDs that somebody knows, or holds */
     uint32_t n_taken;
-    uint64_t uncounted; /* set of blocks: their IDs' `known` is 0 whoever knows them */
+    uint64_t uncounted; /* set of blocks: whoever knows their IDs, `known` is 0, and none is taken
+                           that is not present */
 } Ids;
 
-/** @return 0 or -ENOMEM */
-int ids_new(Ids *ids, uint32_t n);
+/** @param floor  borrowed, for as long  @return 0 or -ENOMEM */
+int ids_new(Ids *ids, uint32_t n, uint32_t *floor);
 void ids_free(Ids *ids);
-
-/** The lowest ID that nobody has heard of, or STATE_NO_ID. */
-int32_t ids_lowest_unknown(const Ids *ids);
 
 /** The ID that is not present and known to the fewest, the lowest of those, or STATE_NO_ID. Every
  *  block is counted. */
@@ -47,6 +47,15 @@ int32_t ids_least_known(const Ids *ids, const State *state);
 static inline uint32_t ids_count(const Ids *ids, uint32_t id)
 {
     return ids->known[id] + ids->sealed[id / BLOCK_IDS];
+}
+
+/** Nobody knows the ID any more. */
+static inline void ids_free_one(Ids *ids, uint32_t id)
+{
+    bitmap_clear(ids->taken, id);
+    ids->n_taken--;
+    if (id < *ids->floor)
+        *ids->floor = id;
 }
 
 /** A client's view of the ID stops being unknown, or becomes it. */
@@ -62,10 +71,8 @@ static inline void ids_learn(Ids *ids, uint32_t id)
 static inline void ids_forget(Ids *ids, uint32_t id)
 {
     ids->known[id]--;
-    if (ids_count(ids, id) == 0) {
-        bitmap_clear(ids->taken, id);
-        ids->n_taken--;
-    }
+    if (ids_count(ids, id) == 0)
+        ids_free_one(ids, id);
 }
 
 /** A client that knows all of a block seals it, or keeps it ID by ID again. */

@@ -7,6 +7,7 @@
 #include "server/dispatch.h"
 #include "server/plan.h"
 #include "server/recover.h"
+#include "server/view.h"
 #include "util/plural.h"
 
 #include <errno.h>
@@ -52,12 +53,15 @@ unsigned ivshmem_server_max_clients(const IvshmemServer *server)
 
 unsigned ivshmem_server_ids_left(const IvshmemServer *server)
 {
-    return server->core_ ? server->core_->ids.n - server->core_->ids.n_taken : 0;
+    return server->core_ ? server->core_->ids.n - ivshmem_server_ids_used(server) : 0;
 }
 
 unsigned ivshmem_server_ids_used(const IvshmemServer *server)
 {
-    return server->core_ ? server->core_->ids.n_taken : 0;
+    if (!server->core_)
+        return 0;
+    view_settle_all(&server->core_->state, &server->core_->ids);
+    return server->core_->ids.n_taken;
 }
 
 void ivshmem_server_stats(const IvshmemServer *server, IvshmemServerStats *stats)

@@ -68,14 +68,14 @@ static void rebuild_world(ServerCore *core)
     }
 }
 
-/* Which IDs are taken, after the batch was settled. */
+/* Who knows which IDs, after the batch was settled. */
 static int rebuild_ids(ServerCore *core)
 {
     uint32_t n = core->ids.n;
     int r;
 
     ids_free(&core->ids);
-    r = ids_new(&core->ids, n);
+    r = ids_new(&core->ids, n, &core->state.header->id_floor);
     if (r < 0)
         return r;
     view_survey(&core->state, &core->ids);

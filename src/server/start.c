@@ -5,6 +5,7 @@
 #include "server/core.h"
 #include "server/dispatch.h"
 #include "server/recover.h"
+#include "server/view.h"
 #include "util/cleanup.h"
 #include "util/size.h"
 #include "util/sys.h"
@@ -75,7 +76,7 @@ static int new_tables(ServerCore *core)
     uint32_t most = core->state.header->max_clients;
     int r;
 
-    if ((r = ids_new(&core->ids, core->server->config_.n_ids)) < 0 ||
+    if ((r = ids_new(&core->ids, core->server->config_.n_ids, &core->state.header->id_floor)) < 0 ||
         (r = outbox_new(&core->outbox, most)) < 0)
         return r;
     return peers_new(&core->peers, most);
@@ -179,10 +180,10 @@ static ServerCore *core_new(IvshmemServer *server)
 }
 
 /* What the caller can read of a started server. */
-static void show(IvshmemServer *server, const ServerCore *core)
+static void show(IvshmemServer *server, ServerCore *core)
 {
     const Listener *first = listener_at(core, 0);
-    int32_t next = ids_lowest_unknown(&core->ids);
+    int32_t next = view_lowest_unknown(&core->state, &core->ids);
 
     server->sock_fd = first ? first->socket.fd : -1;
     server->shm_fd = core->region.fd;

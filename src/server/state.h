@@ -141,6 +141,7 @@ typedef struct StateHeader {
     bool memory_made;        /* its name is ours to remove */
     uint64_t n_changes;      /* of the world, ever */
     IvshmemServerStats stats;
+    uint32_t id_floor; /* every ID below is held, or known to somebody: of use to whoever goes on */
 } StateHeader;
 
 /** The mapping and where its parts are. */

@@ -18,7 +18,7 @@ static int setup(void **out)
     static Fixture fixture;
 
     assert_int_equal(state_new(&fixture.state, -1, MAX_CLIENTS, N_VECTORS), 0);
-    assert_int_equal(ids_new(&fixture.ids, WIRE_N_IDS), 0);
+    assert_int_equal(ids_new(&fixture.ids, WIRE_N_IDS, &fixture.state.header->id_floor), 0);
     *out = &fixture;
     return 0;
 }
@@ -36,7 +36,7 @@ static uint32_t join(Fixture *fixture)
 {
     State *state = &fixture->state;
     uint32_t slot = state_take_slot(state);
-    int32_t id = ids_lowest_unknown(&fixture->ids);
+    int32_t id = view_lowest_unknown(&fixture->state, &fixture->ids);
 
     assert_int_not_equal(slot, STATE_NO_SLOT);
     state->clients[slot].id = id;
@@ -132,7 +132,7 @@ static void test_departure_in_the_middle(void **state)
     leave(fixture, b);
     expect(fixture, a, STEP_DEPARTURE, 1, 1);
     expect_nothing(fixture, a);
-    assert_int_equal(ids_lowest_unknown(&fixture->ids), 2);
+    assert_int_equal(view_lowest_unknown(&fixture->state, &fixture->ids), 2);
 }
 
 static void test_never_heard_of(void **state)
@@ -143,7 +143,7 @@ static void test_never_heard_of(void **state)
     expect_set_up_alone(fixture, a);
     leave(fixture, join(fixture));
     expect_nothing(fixture, a);
-    assert_int_equal(ids_lowest_unknown(&fixture->ids), 1);
+    assert_int_equal(view_lowest_unknown(&fixture->state, &fixture->ids), 1);
 }
 
 /* Further behind than the list of changes is long: what is true is found all the same. */
@@ -210,7 +210,7 @@ static void test_recycled_id(void **state)
     expect_vectors(fixture, a, 1);
     leave(fixture, b);
     fixture->ids.n = 2;
-    assert_int_equal(ids_lowest_unknown(&fixture->ids), STATE_NO_ID);
+    assert_int_equal(view_lowest_unknown(&fixture->state, &fixture->ids), STATE_NO_ID);
     assert_int_equal(ids_least_known(&fixture->ids, &fixture->state), 1);
 
     view_outdate(&fixture->state, a, 1);

@@ -27,7 +27,7 @@ static int set_up(void **data)
     fixture.fd = memfd_create("state", MFD_CLOEXEC);
     assert_true(fixture.fd >= 0);
     assert_int_equal(state_new(&fixture.state, fixture.fd, CLIENTS, 1), 0);
-    assert_int_equal(ids_new(&fixture.ids, WIRE_N_IDS), 0);
+    assert_int_equal(ids_new(&fixture.ids, WIRE_N_IDS, &fixture.state.header->id_floor), 0);
     for (uint32_t slot = 0; slot < CLIENTS; slot++)
         assert_int_equal(state_take_slot(&fixture.state), slot);
     for (uint32_t slot = 0; slot < CLIENTS; slot++)
@@ -66,7 +66,7 @@ static long resident_pages(const Fixture *fixture)
 /* The lowest free ID is a newcomer's. */
 static uint32_t join(Fixture *fixture, uint32_t slot)
 {
-    int32_t id = ids_lowest_unknown(&fixture->ids);
+    int32_t id = view_lowest_unknown(&fixture->state, &fixture->ids);
 
     assert_true(id >= 0);
     view_settle(&fixture->state, &fixture->ids, (uint32_t)id);
@@ -138,10 +138,10 @@ static void test_all_ids_take_no_more_than_a_few(void **data)
         assert_true(resident_pages(fixture) <= before + 2); /* who is present: a bit an ID */
     check_counters(fixture);
     assert_int_equal(fixture->ids.n_taken, WIRE_N_IDS);
-    assert_int_equal(ids_lowest_unknown(&fixture->ids), STATE_NO_ID);
+    assert_int_equal(view_lowest_unknown(&fixture->state, &fixture->ids), STATE_NO_ID);
     leave(fixture, STAYS);
     check_counters(fixture);
-    assert_int_equal(ids_lowest_unknown(&fixture->ids), 0);
+    assert_int_equal(view_lowest_unknown(&fixture->state, &fixture->ids), 0);
 }
 
 /* A departure that was not sent after all is the one that made a block whole. */
@@ -199,31 +199,33 @@ static void test_some_know_a_part(void **data)
 
 static void settle_all(Fixture *fixture)
 {
-    while (fixture->ids.uncounted)
-        view_settle_next(&fixture->state, &fixture->ids);
+    view_settle_all(&fixture->state, &fixture->ids);
     check_counters(fixture);
 }
 
-/* As another process that goes on: it knows at once which IDs are taken. */
+/* As another process that goes on. */
 static void survey(Fixture *fixture)
 {
-    uint32_t n_taken = 0;
-
     ids_free(&fixture->ids);
-    assert_int_equal(ids_new(&fixture->ids, WIRE_N_IDS), 0);
+    assert_int_equal(ids_new(&fixture->ids, WIRE_N_IDS, &fixture->state.header->id_floor), 0);
     view_survey(&fixture->state, &fixture->ids);
+}
+
+/* Without what is kept for that. */
+static int32_t find_lowest_unknown(const Fixture *fixture)
+{
     for (uint32_t id = 0; id < WIRE_N_IDS; id++) {
-        bool taken = bitmap_test(fixture->state.present, id);
+        bool known = bitmap_test(fixture->state.present, id);
 
         for (uint32_t slot = 0; slot < CLIENTS; slot++) {
             ViewWord word = view_word(&fixture->state, slot, id);
 
-            taken |= (word.told | word.spent) >> (id % 64) & 1;
+            known |= (word.told | word.spent) >> (id % 64) & 1;
         }
-        assert_int_equal(bitmap_test(fixture->ids.taken, id), taken);
-        n_taken += taken;
+        if (!known)
+            return (int32_t)id;
     }
-    assert_int_equal(fixture->ids.n_taken, n_taken);
+    return STATE_NO_ID;
 }
 
 static void fill_for_survey(Fixture *fixture)
@@ -288,6 +290,56 @@ static void test_changes_before_it_is_counted(void **data)
     settle_all(fixture);
 }
 
+/* The first newcomer waits for the block that he gets an ID of, and no other is counted for him. */
+static void test_lowest_unknown_before_it_is_counted(void **data)
+{
+    Fixture *fixture = *data;
+    State *state = &fixture->state;
+    int32_t lowest;
+    int n_left;
+
+    fill_for_survey(fixture);
+    view_tell(state, &fixture->ids, COMES + 1, 6 * BLOCK_IDS);
+    lowest = view_lowest_unknown(state, &fixture->ids);
+    assert_int_equal(lowest, find_lowest_unknown(fixture));
+    survey(fixture);
+    n_left = __builtin_popcountll(fixture->ids.uncounted);
+    assert_true(n_left >= 2);
+    assert_int_equal(view_lowest_unknown(state, &fixture->ids), lowest);
+    assert_int_equal(__builtin_popcountll(fixture->ids.uncounted), n_left - 1);
+
+    view_clear(state, &fixture->ids, STAYS); /* who knew IDs below that nobody else did */
+    lowest = find_lowest_unknown(fixture);
+    survey(fixture);
+    assert_int_equal(view_lowest_unknown(state, &fixture->ids), lowest);
+    settle_all(fixture);
+    assert_int_equal(view_lowest_unknown(state, &fixture->ids), lowest);
+}
+
+/* A process that was killed when it freed an ID may not have said so: that is found later. Nothing
+ * that somebody knows is given out. */
+static void test_floor_that_is_wrong(void **data)
+{
+    Fixture *fixture = *data;
+    State *state = &fixture->state;
+    const uint32_t wrong[] = {1, BLOCK_IDS + 1, 2 * BLOCK_IDS + 7, WIRE_N_IDS, UINT32_MAX};
+    int32_t lowest;
+
+    fill_for_survey(fixture);
+    lowest = find_lowest_unknown(fixture);
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        int32_t found;
+
+        state->header->id_floor = wrong[i];
+        survey(fixture);
+        found = view_lowest_unknown(state, &fixture->ids);
+        assert_true(found >= lowest);
+        assert_int_equal(ids_count(&fixture->ids, (uint32_t)found), 0);
+        settle_all(fixture);
+        assert_int_equal(view_lowest_unknown(state, &fixture->ids), lowest);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +348,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_some_know_a_part, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_counted_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changes_before_it_is_counted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lowest_unknown_before_it_is_counted, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_floor_that_is_wrong, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

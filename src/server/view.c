@@ -215,8 +215,11 @@ static void count_block(const State *state, Ids *ids, uint32_t number)
     for (uint32_t i = 0; i < BLOCK_IDS; i++) {
         uint32_t n = tally_of(&tallies[i / 64], i % 64) + bitmap_test(state->present, first + i);
 
-        if (n > 0) /* else the counter may be on a page that nobody has touched */
-            ids->known[first + i] = n;
+        if (n == 0) /* the counter may be on a page that nobody has touched */
+            continue;
+        ids->known[first + i] = n;
+        ids->n_taken += !bitmap_test(ids->taken, first + i);
+        bitmap_set(ids->taken, first + i);
     }
 }
 
@@ -233,6 +236,40 @@ void view_settle_next(const State *state, Ids *ids)
 {
     if (ids->uncounted)
         view_settle_block(state, ids, (uint32_t)__builtin_ctzll(ids->uncounted));
+}
+
+void view_settle_all(const State *state, Ids *ids)
+{
+    while (ids->uncounted)
+        view_settle_next(state, ids);
+}
+
+/* The lowest from there on that is not taken in a block that is counted by then; ids->n: none is.
+ */
+static uint32_t next_unknown(const State *state, Ids *ids, uint32_t from)
+{
+    uint32_t id;
+
+    while ((id = bitmap_next_clear(ids->taken, ids->n, from)) < ids->n &&
+           ids->uncounted >> (id / BLOCK_IDS) & 1) {
+        view_settle_block(state, ids, id / BLOCK_IDS);
+        from = id;
+    }
+    return id;
+}
+
+/* A process that was killed when it freed an ID may have left the floor above it. So that is where
+ * to begin only while not everything is counted. */
+int32_t view_lowest_unknown(const State *state, Ids *ids)
+{
+    uint32_t id = next_unknown(state, ids, ids->uncounted ? *ids->floor : 0);
+
+    if (id >= ids->n)
+        id = next_unknown(state, ids, 0);
+    if (id >= ids->n)
+        return STATE_NO_ID;
+    *ids->floor = id;
+    return (int32_t)id;
 }
 
 /* Those of 16 clients, of which `kept` are in use. */
@@ -273,38 +310,6 @@ void view_fetch(const State *state)
     (void)view_each_part(state, fetch, NULL);
 }
 
-/* Adds the IDs of the block that the clients of a tile know by themselves. Whether all are taken.
- */
-static bool survey_tile(const State *state, uint64_t *restrict taken, uint32_t first,
-                        uint32_t number)
-{
-    const ViewWord *cells = view_cell(state, first, number * BLOCK_IDS);
-    uint32_t max = state->header->max_clients;
-    uint64_t all = UINT64_MAX;
-
-    for (uint32_t slot = first; slot < first + VIEW_TILE_CLIENTS && slot < max; slot++) {
-        if (state->clients[slot].kept >> number & 1)
-            for (uint32_t i = 0; i < BLOCK_IDS / 64; i++)
-                taken[i] |= known_in(cells + i);
-        cells += BLOCK_IDS / 64;
-    }
-    for (uint32_t i = 0; i < BLOCK_IDS / 64; i++)
-        all &= taken[i];
-    return ~all == 0;
-}
-
-/* The tiles of one block after the other lie side by side, and are read as they lie: there can be
- * megabytes of them. A block of which all IDs are taken is not looked at again. */
-static void survey_kept(const State *state, Ids *ids, uint64_t left)
-{
-    uint32_t n = state->header->slot_limit, number;
-
-    for (uint32_t first = 0; first < n && left; first += VIEW_TILE_CLIENTS)
-        BITMAP_FOREACH(number, &left, N_BLOCKS)
-            if (survey_tile(state, ids->taken + (size_t)number * (BLOCK_IDS / 64), first, number))
-                left &= ~(UINT64_C(1) << number);
-}
-
 void view_survey(const State *state, Ids *ids)
 {
     Tally sealers = {0}; /* of each block */
@@ -324,7 +329,6 @@ void view_survey(const State *state, Ids *ids)
         ids->sealed[number] = tally_of(&sealers, number);
         memset(ids->taken + (size_t)number * (BLOCK_IDS / 64), 0xff, BLOCK_IDS / 8);
     }
-    survey_kept(state, ids, all_kept & ~all_sealed);
     ids->n_taken = bitmap_count(ids->taken, WIRE_N_IDS);
     ids->uncounted = all_kept;
     for (uint32_t id = 0; id < WIRE_N_IDS; id += 64)

@@ -98,8 +98,8 @@ bool view_each_part(const State *state, bool (*visit)(void *opaque, const void *
 void view_fetch(const State *state);
 
 /**
- * What all clients know, for a process that has not followed it: which IDs are taken. How many
- * know each is left to view_settle().
+ * What all clients know, for a process that has not followed it: which blocks they have sealed. Of
+ * the others, which IDs are taken and how many know each is left to view_settle().
  *
  * @param ids  new
  */
@@ -116,6 +116,12 @@ static inline void view_settle(const State *state, Ids *ids, uint32_t id)
 
 /** Counts the lowest block that is not counted. */
 void view_settle_next(const State *state, Ids *ids);
+
+/** Counts what is not counted yet. */
+void view_settle_all(const State *state, Ids *ids);
+
+/** The lowest ID that nobody has heard of, or STATE_NO_ID. Counts the blocks in which it may be. */
+int32_t view_lowest_unknown(const State *state, Ids *ids);
 
 /** Everything becomes unknown. */
 void view_clear(State *state, Ids *ids, uint32_t slot);

@@ -47,17 +47,26 @@ static inline uint32_t bitmap_next(const uint64_t *map, uint32_t n_bits, uint32_
     return n_bits;
 }
 
-/** The lowest number that is *not* in the set, or `n_bits` if all of them are. */
-static inline uint32_t bitmap_first_clear(const uint64_t *map, uint32_t n_bits)
+/** The lowest number of at least `from` that is *not* in the set, or `n_bits` if all of them are.
+ */
+static inline uint32_t bitmap_next_clear(const uint64_t *map, uint32_t n_bits, uint32_t from)
 {
-    for (uint32_t word = 0; word < BITMAP_WORDS(n_bits); word++) {
-        if (~map[word]) {
-            uint32_t bit = word * 64 + (uint32_t)__builtin_ctzll(~map[word]);
+    for (uint32_t word = from / 64; from < n_bits; from = ++word * 64) {
+        uint64_t clear = ~map[word] & (UINT64_MAX << (from % 64));
+
+        if (clear) {
+            uint32_t bit = word * 64 + (uint32_t)__builtin_ctzll(clear);
 
             return bit < n_bits ? bit : n_bits;
         }
     }
     return n_bits;
+}
+
+/** The lowest number that is *not* in the set, or `n_bits` if all of them are. */
+static inline uint32_t bitmap_first_clear(const uint64_t *map, uint32_t n_bits)
+{
+    return bitmap_next_clear(map, n_bits, 0);
 }
 
 static inline uint32_t bitmap_count(const uint64_t *map, uint32_t n_bits)
