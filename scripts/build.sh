@@ -25,9 +25,10 @@ configure()
     printf '%s\n' "$wanted" >"$stamp"
 }
 
+# compile DIR [TARGET...]
 compile()
 {
-    ninja -C "$root/$1"
+    ninja -C "$root/$1" "${@:2}"
 }
 
 # Shows a command's output only if it fails.
@@ -61,15 +62,16 @@ build_checked()
     CC=gcc configure build -Dwerror=true -Dtests=enabled -Dexporter=enabled && compile build
 }
 
+# For its warnings: what it makes is not run, and need not be fast.
 build_clang()
 {
-    CC=clang configure build-clang -Dwerror=true -Dtests=enabled -Dexporter=enabled && compile build-clang
+    CC=clang configure build-clang -Doptimization=1 -Dwerror=true -Dtests=enabled -Dexporter=enabled && compile build-clang
 }
 
 build_asan()
 {
     CC=gcc configure build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined \
-        -Dc_args=-fno-sanitize-recover=all -Dtests=enabled -Dexporter=enabled && compile build-asan
+        -Doptimization=1 -Dc_args=-fno-sanitize-recover=all -Dtests=enabled -Dexporter=enabled && compile build-asan
 }
 
 # Debian's packages, from a copy of the tree: dpkg-buildpackage works inside of it, and leaves what it
@@ -90,5 +92,5 @@ build_fuzz()
 {
     CC=clang configure build-fuzz -Dbuildtype=debugoptimized -Db_lundef=false \
         -Db_sanitize=address,undefined -Dfuzz=enabled -Dtests=disabled \
-        '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=all' && compile build-fuzz
+        '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=all' && compile build-fuzz fuzzers
 }

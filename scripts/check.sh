@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# ./dev check: runs the stages one after the other, each quietly and under a bound, shows the log
-# of those that fail, and ends with the sum of all their tests. Stages that only compute run aside
-# of the others, on what those leave of the processors. Results stay in build-check.
+# ./dev check: runs the stages, each quietly and under a bound, shows the log of those that fail, and
+# ends with the sum of all their tests. They run in three lanes, in each one after the other: those
+# that mind others least beside the rest, and what only computes aside, on what those leave of the
+# processors. Results stay in build-check.
 set -euo pipefail
 
 # shellcheck source=scripts/common.sh
@@ -10,38 +11,40 @@ set -euo pipefail
 results=$root/build-check
 
 # A stage: the name that selects it, its own name, what it needs to have passed, its bound in
-# seconds, whether it runs aside, and what scripts/stage.sh is to do. The last word names the folder
-# of its tests.
+# seconds, its lane, and what scripts/stage.sh is to do. The last word names the folder of its tests.
 stages=(
-    "build         build         -              300 -     compile checked"
-    "style         style         -              120 -     pytest build tree"
-    "unit          unit          build          300 -     unit build"
-    "docs          docs          build          120 -     pytest build docs"
-    "api           api           build          120 -     pytest build api"
-    "protocol      protocol      build          300 -     pytest build protocol"
-    "daemon        daemon        build          400 -     pytest build daemon"
-    "crash         crash         build          600 -     pytest build crash"
-    "attacks       attacks       build          400 -     pytest build attacks"
-    "control       control       build          300 -     pytest build control"
-    "exporter      exporter      build          300 -     pytest build exporter"
-    "vm            vm            build          600 -     pytest build vm"
-    "libvirt       libvirt       build          300 -     pytest build libvirt"
-    "bench         bench         build          320 -     pytest build bench"
-    "package       package-build -             1800 aside compile package"
-    "package       package       package-build  300 -     pytest build-package package"
-    "asan          asan-build    -             1800 aside compile asan"
-    "asan          asan-unit     asan-build     600 -     unit build-asan"
-    "asan          asan-protocol asan-build     600 -     pytest build-asan protocol"
-    "asan          asan-daemon   asan-build     600 -     pytest build-asan daemon"
-    "asan          asan-control  asan-build     600 -     pytest build-asan control"
-    "asan-exporter asan-exporter asan-build     600 -     pytest build-asan exporter"
-    "asan-attacks  asan-attacks  asan-build     600 -     pytest build-asan attacks"
-    "analyze       analyze       build         1800 aside analyze build"
-    "clang         clang         -             1800 aside compile clang"
-    "fuzz          fuzz-build    -             1800 aside compile fuzz"
-    "fuzz          fuzz          fuzz-build     600 -     fuzz"
-    "bare          bare          -             2700 -     pytest build bare"
+    "build         build         -              300 first  compile checked"
+    "unit          unit          build          300 main   unit build"
+    "protocol      protocol      build          300 main   pytest build protocol"
+    "daemon        daemon        build          400 main   pytest build daemon"
+    "crash         crash         build          600 main   pytest build crash"
+    "attacks       attacks       build          400 main   pytest build attacks"
+    "control       control       build          300 main   pytest build control"
+    "vm            vm            build          600 main   pytest build vm"
+    "bench         bench         build          320 main   pytest build bench"
+    "style         style         -              120 beside pytest build tree"
+    "docs          docs          build          120 beside pytest build docs"
+    "api           api           build          120 beside pytest build api"
+    "exporter      exporter      build          300 beside pytest build exporter"
+    "asan          asan-unit     asan-build     600 beside unit build-asan"
+    "asan          asan-protocol asan-build     600 beside pytest build-asan protocol"
+    "asan          asan-daemon   asan-build     600 beside pytest build-asan daemon"
+    "asan          asan-control  asan-build     600 beside pytest build-asan control"
+    "libvirt       libvirt       build          300 beside pytest build libvirt"
+    "package       package       package-build  300 beside pytest build-package package"
+    "fuzz          fuzz          fuzz-build     600 beside fuzz"
+    "asan-exporter asan-exporter asan-build     600 beside pytest build-asan exporter"
+    "asan-attacks  asan-attacks  asan-build     600 beside pytest build-asan attacks"
+    "asan          asan-build    -             1800 aside  compile asan"
+    "package       package-build -             1800 aside  compile package"
+    "fuzz          fuzz-build    -             1800 aside  compile fuzz"
+    "analyze       analyze       build         1800 aside  analyze build"
+    "clang         clang         -             1800 aside  compile clang"
+    "bare          bare          -             2700 main   pytest build bare"
 )
+
+# How much less than others the lanes are served by the processors.
+declare -A niceness=([main]=0 [beside]=5 [aside]=19)
 
 # Whether this tree has anything for the stage to do.
 has_work()
@@ -86,56 +89,90 @@ do_stage()
     printf '%s\n' "$status" >"$dir/status"
 }
 
-# Does the stages that run aside, one after the other. They are the last whom the processors serve.
-do_aside()
+# Waits until a stage has ended, and tells whether it has passed.
+has_passed()
 {
-    local row stage bound work
+    local dir=$results/$1
 
+    until [[ -s $dir/status ]]; do
+        sleep 0.2
+    done
+    [[ $(<"$dir/status") == 0 ]]
+}
+
+# Does the stages of a lane, one after the other.
+do_lane()
+{
+    local name=$1 row stage needs bound lane work
+
+    lanes=()
     trap stop TERM
-    renice -n 19 "$BASHPID" >/dev/null
-    for row in "${aside[@]}"; do
-        read -r _ stage _ bound _ work <<<"$row"
+    renice -n "${niceness[$name]}" "$BASHPID" >/dev/null
+    for row in "${plan[@]}"; do
+        read -r _ stage needs bound lane work <<<"$row"
+        [[ $lane == "$name" ]] || continue
+        if [[ -d $results/$needs ]] && ! has_passed "$needs"; then
+            echo "not run: no $needs" >"$results/$stage/status"
+            continue
+        fi
         # shellcheck disable=SC2086 # words, by intent
         do_stage "$stage" "$((bound * factor))" $work
     done
 }
 
-# Whatever runs the stages aside has been killed.
-lost_aside()
+# Tells how a stage ended.
+report()
 {
-    echo "dev: what runs the stages aside has ended" >>"$1/log"
-    echo 0 >"$1/seconds"
-    echo 1 >"$1/status"
-}
-
-# Runs one stage, or waits for it if it runs aside, and tells how it ended.
-run_stage()
-{
-    local name=$1 dir=$results/$1
+    local name=$1 dir=$results/$1 status
+    status=$(<"$dir/status")
 
     printf '%-15s' "$name"
-    if [[ -d $dir ]]; then
-        while [[ ! -s $dir/status ]] && kill -0 "$lane" 2>/dev/null; do
-            sleep 0.2
-        done
-        [[ -s $dir/status ]] || lost_aside "$dir"
-    else
-        mkdir "$dir"
-        do_stage "$@"
+    if [[ $status == not* ]]; then
+        echo "$status"
+        return
     fi
-    if /usr/bin/python3 "$root/scripts/tally.py" stage "$dir" "$(<"$dir/seconds")"; then
-        return 0
+    ran+=("$dir")
+    if ! /usr/bin/python3 "$root/scripts/tally.py" stage "$dir" "$(<"$dir/seconds")"; then
+        # What passed is of no interest now.
+        sed -E '/ PASSED +\[ *[0-9]+%\]$/d; s/^/    /' "$dir/log" | tail -n 400
     fi
-    # What passed is of no interest now.
-    sed -E '/ PASSED +\[ *[0-9]+%\]$/d; s/^/    /' "$dir/log" | tail -n 400
-    return 1
+}
+
+# Whether the process is still at work.
+is_at_work()
+{
+    kill -0 "$1" 2>/dev/null
+}
+
+# Reports the stages that have ended, and gives how many have not. A lane that is lost ends no more.
+report_ended()
+{
+    local row stage lane
+
+    n_left=0
+    for row in "${plan[@]}"; do
+        read -r _ stage _ _ lane _ <<<"$row"
+        [[ -z ${reported[$stage]:-} ]] || continue
+        if [[ ! -s $results/$stage/status ]] && ! is_at_work "${lanes[$lane]}" &&
+            [[ ! -s $results/$stage/status ]]; then
+            echo "dev: what runs the stages of this lane has ended" >>"$results/$stage/log"
+            echo 0 >"$results/$stage/seconds"
+            echo 1 >"$results/$stage/status"
+        fi
+        if [[ -s $results/$stage/status ]]; then
+            report "$stage"
+            reported[$stage]=1
+        else
+            n_left=$((n_left + 1))
+        fi
+    done
 }
 
 stop()
 {
     trap '' INT TERM
     [[ -z $job ]] || kill -INT "$job" 2>/dev/null || true
-    [[ -z $lane ]] || kill "$lane" 2>/dev/null || true
+    [[ -z ${lanes[*]} ]] || kill "${lanes[@]}" 2>/dev/null || true
     wait
     exit 130
 }
@@ -204,51 +241,48 @@ if [[ -n $all ]]; then
 fi
 
 job=
-lane=
-trap 'say "dev: interrupted"; stop' INT TERM
-declare -A outcome=()
 ran=()
+n_left=0
+declare -A lanes=() reported=()
+trap 'say "dev: interrupted"; stop' INT TERM
 
-# Runs a stage if it has not run yet.
-have_run()
+# Does a stage that others cannot begin without.
+do_first()
 {
-    [[ -z ${outcome[$1]:-} ]] || return 0
-    ran+=("$1")
-    if run_stage "$@"; then
-        outcome[$1]=passed
-    else
-        outcome[$1]=failed
-    fi
+    mkdir "$results/$1"
+    do_stage "$@"
+    report "$1"
 }
 
 plan=()
-aside=()
 for row in "${stages[@]}"; do
-    read -r name stage needs _ where work <<<"$row"
+    read -r name stage needs bound lane work <<<"$row"
     # shellcheck disable=SC2086 # words, by intent
     if ! is_wanted "$name" || ! has_work $work; then
         continue
     fi
     # Of the stages that others need, these may be unwanted.
-    [[ $needs != build ]] || have_run build 300 compile checked
-    [[ $needs != asan-build ]] || is_wanted asan || have_run asan-build 900 compile asan
-    plan+=("$row")
-    if [[ $where == aside && ${outcome[$needs]:-passed} != failed ]]; then
-        aside+=("$row")
+    [[ $needs != build || -d $results/build ]] || do_first build 300 compile checked
+    [[ $needs != asan-build || -d $results/asan-build ]] || is_wanted asan ||
+        do_first asan-build 900 compile asan
+    if [[ $lane == first ]]; then
+        # shellcheck disable=SC2086 # words, by intent
+        do_first "$stage" "$((bound * factor))" $work
+    else
         mkdir "$results/$stage"
+        plan+=("$row")
     fi
 done
 
-do_aside &
-lane=$!
-for row in "${plan[@]}"; do
-    read -r _ stage needs bound _ work <<<"$row"
-    if [[ ${outcome[$needs]:-passed} == failed ]]; then
-        printf '%-15s%s\n' "$stage" "not run: no $needs"
-        continue
-    fi
-    # shellcheck disable=SC2086 # words, by intent
-    have_run "$stage" "$((bound * factor))" $work
+for lane in main beside aside; do
+    do_lane "$lane" &
+    lanes[$lane]=$!
 done
+report_ended
+while ((n_left)); do
+    sleep 0.5
+    report_ended
+done
+wait
 
-/usr/bin/python3 "$root/scripts/tally.py" total "${ran[@]/#/$results/}"
+/usr/bin/python3 "$root/scripts/tally.py" total "${ran[@]}"

@@ -65,7 +65,7 @@ case $1 in
         ;;
     fuzz)
         build_fuzz
-        seconds=20
+        seconds=10
         [[ -z ${IVSHMEM_LONG:-} ]] || seconds=200
         exec /usr/bin/python3 "$root/scripts/fuzz.py" "$root/build-fuzz" \
             --seconds "$seconds" --junitxml "$RESULTS/fuzz.junit.xml"

@@ -85,7 +85,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("data", "why"), WRONG)
+@pytest.mark.parametrize(("data", "why"), WRONG, ids=lambda part: repr(part[:50]))
 def test_wrong_answers_are_no_answers(fake, export, data, why):
     server = fake(data)
     exporter = export(server.path, "--timeout", 1)
