@@ -13,7 +13,7 @@ import tempfile
 import pytest
 from peer import Peer
 from place import Place, end
-from serve import Server, eventually, server_program
+from serve import Server, eventually, is_sanitized, server_program
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -22,6 +22,13 @@ def pytest_configure():
     """Hundreds of clients live in this process."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@pytest.hookimpl(tryfirst=True)  # before long ones are left out
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if is_sanitized() and item.get_closest_marker("starts"):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(name="stack")

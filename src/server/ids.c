@@ -9,6 +9,7 @@
 
 #define KNOWN_SIZE (WIRE_N_IDS * sizeof(uint32_t))
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): others write to the floor */
 int ids_new(Ids *ids, uint32_t n, uint32_t *floor)
 {
     void *known = sys.mmap(NULL, KNOWN_SIZE, PROT_READ | PROT_WRITE,

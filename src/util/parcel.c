@@ -79,8 +79,6 @@ static int receive(Parcel *parcel, int sock, uint32_t *left, Receive *how)
         return length < 0 ? (int)length : -ECONNRESET;
     if (n == 0 || (size_t)length != size_of(n) || message.zero)
         r = -EBADMSG;
-    else if (message.left > parcel->n)
-        (void)make_room(parcel, message.left); /* at once, as numbers are hardly higher */
     for (size_t i = 0; i < n; i++) {
         if (r < 0)
             fd_close(fds[i]);

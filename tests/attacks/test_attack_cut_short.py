@@ -138,27 +138,33 @@ def refused(path, predecessor, said, parcel=b"", fds=()):
     return errors
 
 
-def test_answers_to_a_successor(tmp_path):
+TEXT = {"version": "1", "regions": [{"name": "web", "state-fd": 7}]}
+TEXTS = pytest.mark.parametrize("text", [None, TEXT], ids=["earlier version", "this version"])
+
+
+@TEXTS
+def test_answers_to_a_successor(tmp_path, text):
     path = tmp_path / "control"
-    said = answers(5)
+    said = answers(5, text)
     with Predecessor(path) as predecessor:
         for cut in range(len(said) + 1):
             refused(path, predecessor, said[:cut])
 
 
-def test_parcel_for_a_successor(tmp_path):
+@TEXTS
+def test_parcel_for_a_successor(tmp_path, text):
     """That it is refused for being cut, and not for what is in it, shows the whole one: its manifest is
     read, and names a state that has not come."""
     path = tmp_path / "control"
-    manifest = manifest_of({"version": "1", "regions": [{"name": "web", "state-fd": 7}]})
+    manifest = manifest_of(TEXT)
     fds, numbers = [manifest, 0, 1], [5, 6, 8]
     parcel = parcel_of(numbers)
     try:
         with Predecessor(path) as predecessor:
             for cut in range(1, len(parcel)):
                 assert "not all descriptors have come" in \
-                    refused(path, predecessor, answers(5), parcel[:cut], fds)
+                    refused(path, predecessor, answers(5, text), parcel[:cut], fds)
             assert "the state of region web cannot be used" in \
-                refused(path, predecessor, answers(5), parcel, fds)
+                refused(path, predecessor, answers(5, text), parcel, fds)
     finally:
         os.close(manifest)

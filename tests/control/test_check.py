@@ -9,12 +9,11 @@ import subprocess
 
 import pytest
 from place import forget_locks
-from serve import is_sanitized, server_program
+from serve import server_program
 
 HERE = ": on this machine: "
 
-# They start some hundreds of servers, which takes a sanitized program four times as long.
-pytestmark = [pytest.mark.long] if is_sanitized() else []
+pytestmark = pytest.mark.starts
 
 
 def check(configured, *more, **options):

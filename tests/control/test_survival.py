@@ -88,6 +88,7 @@ def test_descriptors_after_many_changes(server, configured):
 MAX_LISTENERS = 1024  # of a region, its observers' included
 
 
+@pytest.mark.starts
 def test_as_many_listeners_as_there_can_be(configured, place):
     """One more than a next worker can read is one too many for a command."""
     listeners = [f"[listener l{i}]\nsocket={{folder}}/l{i}\n" for i in range(MAX_LISTENERS - 2)]

@@ -337,6 +337,7 @@ def memory_of(place):
     return eventually(ask)
 
 
+@pytest.mark.starts
 @pytest.mark.parametrize("leftover", [False, True], ids=["", "beside a dead server's socket"])
 def test_one_of_two_wins(place, leftover):
     for _ in range(20):
@@ -366,6 +367,7 @@ def test_loser_does_not_remove_the_winners_object(place):
             assert winner.wait(10) == 0
 
 
+@pytest.mark.starts
 def test_many_starts_and_ends(place):
     """Each finds the path as the one before left it."""
     for _ in range(20):

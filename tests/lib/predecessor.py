@@ -22,10 +22,15 @@ def manifest_of(text):
     return fd
 
 
-def answers(manifest):
-    """All that is said to a successor before the parcel."""
-    return GREETING + b"".join(json.dumps({"return": value}).encode() + b"\n"
-                               for value in ({}, {"manifest": manifest}))
+UNKNOWN = {"error": {"class": "CommandNotFound", "desc": "query-manifest: no such command"}}
+
+
+def answers(manifest, text=None):
+    """All that is said to a successor before the parcel. Without a text, as a server of an earlier
+    version, which cannot tell what it serves."""
+    told = {"return": text} if text else UNKNOWN
+    return GREETING + b"".join(json.dumps(answer).encode() + b"\n"
+                               for answer in ({"return": {}}, told, {"return": {"manifest": manifest}}))
 
 
 def parcel_of(numbers):
