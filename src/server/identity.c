@@ -82,6 +82,7 @@ int32_t identity_choose_id(ServerCore *core)
     warn_of_few_ids(core);
     if (id != STATE_NO_ID)
         return id;
+    view_settle_all(&core->state, &core->ids);
     id = ids_least_known(&core->ids, &core->state);
     if (id != STATE_NO_ID)
         recycle_id(core, (uint32_t)id);

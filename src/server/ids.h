@@ -31,8 +31,8 @@ typedef struct Ids {
     uint32_t *floor;           /* IDs below are taken: StateHeader's id_floor */
     uint64_t taken[BITMAP_WORDS(WIRE_N_IDS)]; /* IDs that somebody knows, or holds */
     uint32_t n_taken;
-    uint64_t uncounted; /* set of blocks: whoever knows their IDs, `known` is 0, and none is taken
-                           that is not present */
+    uint64_t uncounted; /* set of blocks: whoever knows their IDs by himself, `known` is 0, and none
+                           is taken for that */
 } Ids;
 
 /** @param floor  borrowed, for as long  @return 0 or -ENOMEM */

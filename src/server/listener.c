@@ -3,6 +3,7 @@
 
 #include "server/client.h"
 #include "server/core.h"
+#include "server/view.h"
 #include "util/sys.h"
 
 #include <errno.h>
@@ -29,7 +30,13 @@ static Listener *find_place(State *state)
     return NULL;
 }
 
-static int check(const ServerCore *core, const IvshmemServerListenerConfig *config)
+static bool is_taken(ServerCore *core, uint32_t id)
+{
+    view_settle(&core->state, &core->ids, id);
+    return bitmap_test(core->ids.taken, id);
+}
+
+static int check(ServerCore *core, const IvshmemServerListenerConfig *config)
 {
     IvshmemServer *server = core->server;
 
@@ -42,7 +49,7 @@ static int check(const ServerCore *core, const IvshmemServerListenerConfig *conf
     if (config->reserved_id >= (int64_t)core->ids.n)
         return core_fail(server, -ERANGE, "listener %s: ID %lld is not below %u",
                          config->unix_sock_path, (long long)config->reserved_id, core->ids.n);
-    if (config->reserved_id >= 0 && bitmap_test(core->ids.taken, (uint32_t)config->reserved_id))
+    if (config->reserved_id >= 0 && is_taken(core, (uint32_t)config->reserved_id))
         return core_fail(server, -EBUSY,
                          "listener %s: ID %lld is in use, or a connected client has seen it leave",
                          config->unix_sock_path, (long long)config->reserved_id);
@@ -53,8 +60,7 @@ static int check(const ServerCore *core, const IvshmemServerListenerConfig *conf
                          "at most together (see max-clients and ulimit -n)",
                          config->unix_sock_path, (long long)config->reserved_id,
                          core->state.header->max_clients);
-    if (config->observers && core->ids.n > CLIENT_OBSERVER_ID &&
-        bitmap_test(core->ids.taken, CLIENT_OBSERVER_ID))
+    if (config->observers && core->ids.n > CLIENT_OBSERVER_ID && is_taken(core, CLIENT_OBSERVER_ID))
         return core_fail(server, -EBUSY, "ID %d, which observers need, is in use",
                          CLIENT_OBSERVER_ID);
     return 0;
