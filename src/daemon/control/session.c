@@ -22,7 +22,7 @@ static size_t unread(const Session *session)
 /* Whether the next command may be done. */
 static bool may_take(const Session *session)
 {
-    return unread(session) < SESSION_MAX_UNREAD && !session->is_closing;
+    return unread(session) < SESSION_MAX_UNREAD && !session->is_closing && !session->is_leaving;
 }
 
 /* What is waited for follows from the state. A command that is in the buffer already is done when
@@ -104,17 +104,20 @@ static void tell_dropped(Session *session)
 {
     json_t *event;
 
-    if (!session->n_dropped || session->is_closing || unread(session) >= SESSION_MAX_UNREAD)
+    if (!session->n_dropped || session->is_closing || session->is_leaving ||
+        unread(session) >= SESSION_MAX_UNREAD)
         return;
     event = json_event("EVENTS_DROPPED", json_pack("{s:i}", "count", (int)session->n_dropped));
     session->n_dropped = 0;
     put_json(session, event);
 }
 
-/* One that is closing has its last line: more would put its end off for as long as events come. */
+/* One that is closing or leaving has its last line: more would put that off for as long as events
+ * come. */
 void session_send_event(Session *session, const char *line, size_t length)
 {
-    if (session->handler.retired || !session->is_negotiated || session->is_closing)
+    if (session->handler.retired || !session->is_negotiated || session->is_closing ||
+        session->is_leaving)
         return;
     tell_dropped(session);
     if (unread(session) + length > SESSION_MAX_UNREAD || !put(session, line, length)) {
@@ -184,7 +187,6 @@ static bool read_some(Session *session)
 /* The answer to the command is out: what follows is another protocol (succession.h). */
 static void hand_over(Session *session)
 {
-    session->control->hands_over = false;
     if (session->handler.retired)
         return;
     daemon_hand_over(session->control->daemon, session->handler.fd);
@@ -216,7 +218,8 @@ static void ready(void *owner, uint32_t events)
 
     if (!is_its_turn(session)) /* it will be ready in the next turn, too */
         return;
-    if (events & EPOLLIN && session->in_used < SESSION_MAX_REQUEST && !read_some(session)) {
+    if (events & EPOLLIN && session->in_used < SESSION_MAX_REQUEST && !session->is_leaving &&
+        !read_some(session)) {
         session_close(session);
         return;
     }
@@ -226,9 +229,11 @@ static void ready(void *owner, uint32_t events)
     }
     if (may_take(session) && (session->in_used || session->has_ended))
         take_command(session);
+    session->is_leaving |= session->control->hands_over;
+    session->control->hands_over = false;
     if (!session->handler.retired)
         flush(session);
-    if (session->control->hands_over)
+    if (session->is_leaving && !unread(session))
         hand_over(session);
     if (!session->handler.retired)
         tell_dropped(session);

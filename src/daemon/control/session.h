@@ -39,6 +39,7 @@ struct Session {
     bool is_negotiated; /* commands are taken, events are sent */
     bool has_ended;     /* nothing more will come: what is there is answered */
     bool is_closing;    /* once everything is sent */
+    bool is_leaving;    /* then it is handed everything, and what follows is another protocol */
     pid_t pid;
     uid_t uid;
 };
@@ -54,5 +55,6 @@ int session_open(struct Control *control, int sock);
 /** Ends it; it is destroyed after the batch of events. */
 void session_close(Session *session);
 
-/** Sends an event to a session that has negotiated and is not closing, or drops it. */
+/** Sends an event to a session that has negotiated and is neither closing nor leaving, or drops it.
+ */
 void session_send_event(Session *session, const char *line, size_t length);
