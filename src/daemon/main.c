@@ -322,7 +322,6 @@ static int confine(Daemon *daemon, const Options *options, const LaunchPaths *pa
     if (r < 0)
         return complain(&error, r);
     daemon->is_confined = true;
-    store_drop(daemon);
     return 0;
 }
 
@@ -339,6 +338,8 @@ static int bring_up(Stages *stages, Config *config)
         r = confine(daemon, options, stages->paths);
     if (r == 0 && options->take_over && (r = take_over(stages, &error)) < 0)
         return complain(&error, r);
+    if (r == 0)
+        store_drop(daemon);
     if (r == 0 && !is_successor(daemon, options)) /* else the worker does, when it serves */
         r = pidfile_write(&daemon->pidfile, daemon->pid);
     return r;

@@ -179,7 +179,7 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
     if (go_on(worker, &error) < 0) {
         report_error("%s", error.text);
         record_abandon(daemon); /* the next worker, too, has to find descriptors that are free */
-        return KEEPER_TRY_AGAIN;
+        return daemon->is_alone ? KEEPER_GO_ON : KEEPER_TRY_AGAIN;
     }
     watch_keeper(daemon);
     status = serve(daemon, task);

@@ -134,6 +134,20 @@ def test_signal_while_the_next_worker_steps_forward(configured, monkeypatch):
     eventually(lambda: len(configured.connect().ask("query-regions")) == 2, what="the other region")
 
 
+def test_signal_that_comes_with_the_end_of_a_worker(configured):
+    """It is for the next one."""
+    configured.write("web", "[region]")
+    server = configured.start()
+    worker = children(server.process.pid)[0]
+    configured.write("db", "[region]")
+    os.kill(server.process.pid, signal.SIGSTOP)
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: state(worker) == "Z", what="its end")
+    server.process.send_signal(signal.SIGHUP)
+    os.kill(server.process.pid, signal.SIGCONT)
+    eventually(lambda: len(configured.connect().ask("query-regions")) == 2, what="the other region")
+
+
 # What a reload does with listeners that change places
 
 LISTENER = "[listener {}]\nsocket={{folder}}/{}\n"

@@ -313,6 +313,7 @@ def test_next_worker_cannot_sort_out(serve, connect, monkeypatch):
     enough for one worker more than the first."""
     module = built("tests/daemon/no-status.so")
     monkeypatch.setenv("LD_PRELOAD", str(module))
+    monkeypatch.setenv("NO_STATUS", "3")  # that of the second worker
     kept = serve(n_vectors=N_VECTORS)
     monkeypatch.delenv("LD_PRELOAD")
     kept.expected += ["the worker was killed", "Too many open files", "the worker could not go on"]

@@ -236,8 +236,11 @@ static siginfo_t wait_for_worker(Keeper *keeper, KeeperTask *next)
         int number = next_signal(keeper);
 
         end_if_hung(keeper->worker);
-        if (number == SIGCHLD && has_ended(keeper->worker, &end))
+        if (number > 0 && has_ended(keeper->worker, &end)) {
+            if (number != SIGCHLD)
+                (void)kill(getpid(), number); /* it is the next one's */
             return end;
+        }
         if (number == SIGCHLD)
             check_standby(keeper);
         else if (number > 0)
@@ -331,6 +334,12 @@ static int hold(Keeper *keeper)
     return r < 0 ? r : wait_for_worker(keeper, &task).si_status;
 }
 
+/* Whether a worker that has ended with that is followed by another. */
+static bool goes_on(int status, bool is_first)
+{
+    return status == KEEPER_GO_ON || (status == KEEPER_TRY_AGAIN && !is_first);
+}
+
 /* Until a worker ends by itself. @return its exit status */
 static int keep(Keeper *keeper)
 {
@@ -348,7 +357,7 @@ static int keep(Keeper *keeper)
             end = wait_for_worker(keeper, &task);
         else if (is_first)
             return r;
-        if (end.si_code == CLD_EXITED && (is_first || end.si_status != KEEPER_TRY_AGAIN))
+        if (end.si_code == CLD_EXITED && !goes_on(end.si_status, is_first))
             return end.si_status;
         reap(&keeper->dead); /* the one before, if this one has died so soon */
         keeper->dead = keeper->worker;

@@ -31,8 +31,12 @@ typedef enum KeeperTask {
     KEEPER_END,   /* go on, and close */
 } KeeperTask;
 
-/** Exit status of a worker that could not go on and has left everything as it was. */
+/** Exit status of a worker that could not go on and has left everything as it was. Another one may
+ * be able to, unless it was the first. */
 #define KEEPER_TRY_AGAIN 4
+
+/** The same, even if it was the first: nobody else could. */
+#define KEEPER_GO_ON 5
 
 /** What a worker does, in a process of its own. */
 typedef struct KeeperJob {

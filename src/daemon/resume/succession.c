@@ -269,5 +269,6 @@ int succession_prepared(Daemon *daemon, ErrorText *error)
 void succession_serving(Daemon *daemon)
 {
     (void)say(daemon->predecessor_fd, SUCCESSION_SERVING);
+    daemon->is_alone = true;
     forget(daemon, &daemon->predecessor_fd);
 }
