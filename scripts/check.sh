@@ -43,7 +43,7 @@ stages=(
     "bare          bare          -             2700 main   pytest build bare"
 )
 
-# How much less than others the lanes are served by the processors.
+# How much less than others the lanes are served by the processors, more than this script itself.
 declare -A niceness=([main]=0 [beside]=5 [aside]=19)
 
 # Whether this tree has anything for the stage to do.
@@ -107,7 +107,7 @@ do_lane()
 
     lanes=()
     trap stop TERM
-    renice -n "${niceness[$name]}" "$BASHPID" >/dev/null
+    renice -n "$(($(nice) + niceness[$name]))" "$BASHPID" >/dev/null
     for row in "${plan[@]}"; do
         read -r _ stage needs bound lane work <<<"$row"
         [[ $lane == "$name" ]] || continue
