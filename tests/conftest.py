@@ -27,7 +27,7 @@ def pytest_configure():
 @pytest.hookimpl(tryfirst=True)  # before long ones are left out
 def pytest_collection_modifyitems(items):
     for item in items:
-        if is_sanitized() and item.get_closest_marker("starts"):
+        if item.get_closest_marker("starts") and is_sanitized():
             item.add_marker(pytest.mark.long)
 
 

@@ -12,11 +12,14 @@ import threading
 
 import pytest
 from between import Between
+from built import built
 from control import CommandError, Control
 from peer import Peer, fds_unread, settle
-from serve import children, eventually, server_program, standby
+from serve import children, eventually, is_sanitized, server_program, standby
 
 N_VECTORS = 2
+N_USED_UP = 1100  # IDs: more than a block of them
+N_EVENTS = 300  # clients, of whose coming and going more is told than fits into a socket
 KEEPER = [[], ["--no-keeper"]]
 
 
@@ -164,6 +167,24 @@ def test_worker_that_dies_after_it_let_go(controlled, place, stack):
     old.expected = ["the take-over failed", "worker was killed"]
 
 
+def test_answer_that_has_to_wait_for_events_to_be_read(old, place):
+    """The predecessor serves on until it is out."""
+    with Control(old.control) as control:
+        control.negotiate()
+        for _ in range(N_EVENTS):
+            with Peer(old.socket, N_VECTORS) as guest:
+                guest.setup()
+        peers = [place.peer(N_VECTORS, old.socket)]
+        control.send({"execute": "take-over"})
+        peers.append(place.peer(N_VECTORS, old.socket))
+        settle(peers)
+        assert "manifest" in control.answer()["return"]
+        control.send(b"R")
+        assert control.socket.recv(1)
+    old.expected = ["the take-over failed"]
+    settle([*peers, place.peer(N_VECTORS, old.socket)])
+
+
 def test_parcel_names_all_that_is_needed(old, place):
     peer = place.peer(N_VECTORS, old.socket)
     successor = Successor(old.control)
@@ -248,6 +269,22 @@ def test_paths_that_come_during_a_take_over(old, place, stack):
     assert "meanwhile" in refused(arguments(old, control=between.path))
     old.expected = ["the take-over failed"]
     settle([*peers, place.peer(N_VECTORS, place.folder / "new" / "socket")])
+
+
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer's own library must be loaded first")
+def test_first_worker_of_a_successor_cannot_go_on(controlled, place, monkeypatch):
+    """The predecessor has ended: the next one must."""
+    old = controlled("--memfd", n_vectors=N_VECTORS)
+    peers = [place.peer(N_VECTORS, old.socket) for _ in range(3)]
+    monkeypatch.setenv("LD_PRELOAD", str(built("tests/daemon/no-status.so")))
+    monkeypatch.setenv("NO_STATUS", "2")  # that of the first worker
+    process = subprocess.Popen(arguments(old), stderr=subprocess.PIPE, text=True)
+    assert old.process.wait(timeout=20) == 0, old.log()
+    old.process = None
+    settle([*peers, place.peer(N_VECTORS, old.socket)])
+    process.terminate()
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0 and errors.count("cannot list the open descriptors") == 4
 
 
 def test_first_worker_of_a_successor_has_stood_by(controlled, place, stack):
@@ -338,3 +375,31 @@ def test_what_has_moved_is_said(old, place, stack):
                for line in lines), lines
     assert precious(moved) == b"precious"
     old.process = None
+
+
+LISTENER = "[region]\n[listener a]\nsocket={folder}/a\n"
+
+
+def test_reserved_id_that_clients_know_in_a_block_that_is_not_counted(configured, place):
+    """A new listener's, which the successor's configuration has."""
+    configured.write("web", LISTENER)
+    server = configured.start()
+    stay = [configured.peer("a") for _ in range(2)]
+    for _ in range(N_USED_UP):
+        with Peer(place.folder / "a", 1) as guest:
+            guest.setup()
+            for peer in stay:
+                peer.until_told(guest.id, 1)
+        for peer in stay:
+            peer.until_gone(guest.id)
+    configured.write("web", LISTENER + "[listener b]\nsocket={folder}/b\nreserved-id=5\n")
+    process = subprocess.Popen([server_program(), "-F", f"--config={configured.folder}", "--take-over",
+                                configured.control], stderr=subprocess.PIPE, text=True)
+    assert server.process.wait(timeout=20) == 0, server.log()
+    server.process = None
+    listeners = {row["name"] for row in configured.connect().ask("query-listeners")}
+    process.terminate()
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "listener b" in errors and "a connected client has seen it leave" in errors
+    assert "a" in listeners and "b" not in listeners
