@@ -249,8 +249,8 @@ static int take_over(Stages *stages, ErrorText *error)
             r = read_paths(daemon, stages->options, stages->paths, error);
         if (r > 0)
             r = error_set(error, -EAGAIN,
-                          "cannot take over: the running server has got paths "
-                          "meanwhile that it did not have before: try again");
+                          "cannot take over: the running server has got paths meanwhile that it "
+                          "did not have before: try again");
     }
     return r < 0 ? r : succession_prepared(daemon, error);
 }
@@ -345,12 +345,6 @@ static int bring_up(Stages *stages, Config *config)
     return r;
 }
 
-static int out_of_memory(void)
-{
-    report_error("out of memory");
-    return EXIT_FAILURE;
-}
-
 /* @return the exit status */
 static int run(Daemon *daemon, const Options *options, Config *config, const Recovery *recovery)
 {
@@ -359,8 +353,14 @@ static int run(Daemon *daemon, const Options *options, Config *config, const Rec
     Stages stages = {daemon, options, paths, SUCCESSION_NONE, {0}};
     int r;
 
-    if (!paths || worker_init(&stages.worker, daemon, options, recovery) < 0)
-        return out_of_memory();
+    if (!paths) {
+        report_error("out of memory");
+        return EXIT_FAILURE;
+    }
+    if ((r = worker_init(&stages.worker, daemon, options, recovery)) < 0) {
+        report_error("cannot keep a worker: %s", strerror(-r));
+        return EXIT_FAILURE;
+    }
     if (!options->foreground && (r = daemonize_begin(&daemonize)) < 0) {
         report_error("cannot become a daemon: %s", strerror(-r));
         return EXIT_FAILURE;
