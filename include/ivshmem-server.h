@@ -375,6 +375,34 @@ IVSHMEM_API void ivshmem_server_stats(const IvshmemServer *server, IvshmemServer
  */
 IVSHMEM_API int ivshmem_server_resume(IvshmemServer *server);
 
+/** A state that is mapped before it is needed. */
+typedef struct IvshmemServerMap IvshmemServerMap;
+
+/**
+ * Maps a state in which another process works, and all of its memory that is in use: for a process
+ * that stands by to go on from it, and finds every page at hand then. Nothing is changed.
+ *
+ * @return the caller's; NULL: it is no state, or damaged, or there is no memory
+ */
+IVSHMEM_API IvshmemServerMap *ivshmem_server_map(int state_fd);
+
+/** Maps what has come into use since. */
+IVSHMEM_API void ivshmem_server_map_again(IvshmemServerMap *map);
+
+/** Whether it is of the state in this memfd. */
+IVSHMEM_API bool ivshmem_server_map_is_of(const IvshmemServerMap *map, int state_fd);
+
+/** Takes NULL. */
+IVSHMEM_API void ivshmem_server_unmap(IvshmemServerMap *map);
+
+/** As ivshmem_server_resume(), on a state that may be mapped already. @param map  of the state_fd,
+ * taken over; NULL: it is not */
+IVSHMEM_API int ivshmem_server_resume_mapped(IvshmemServer *server, IvshmemServerMap *map);
+
+/** How many bytes of its state a started server uses, about: when it has grown by much, a map of
+ * it lacks as much. */
+IVSHMEM_API uint64_t ivshmem_server_state_used(const IvshmemServer *server);
+
 /**
  * Lets go of a started server with a state_fd, for another process to go on: frees what this one
  * has, disconnects nobody, removes nothing, and leaves open what the state names.

@@ -3,6 +3,7 @@
 
 #include "daemon/control/events.h"
 #include "daemon/daemon.h"
+#include "daemon/process/keeper.h"
 #include "daemon/process/report.h"
 #include "daemon/resume/record.h"
 #include "daemon/resume/unfinished.h"
@@ -13,6 +14,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+
+#define CALL_LEAST 65536 /* bytes of new state that are worth a look */
 
 static void log_to_report(void *opaque, int priority, const char *line)
 {
@@ -53,14 +56,27 @@ static void tell_refused(void *opaque, IvshmemServer *server, int listener,
     events_client_refused(opaque, listener, reason, who);
 }
 
+/* Has whoever stands by map what has come to the state, when it is a good part of it. */
+static void call_for(DaemonRegion *region)
+{
+    uint64_t used = ivshmem_server_state_used(&region->server);
+
+    if (region->state_fd < 0 || used < region->state_called + region->state_called / 4 + CALL_LEAST)
+        return;
+    region->state_called = used;
+    keeper_call();
+}
+
 static void dispatch(void *owner, uint32_t events)
 {
     DaemonRegion *region = owner;
     int r = ivshmem_server_dispatch(&region->server);
 
     (void)events;
-    if (r == 0)
+    if (r == 0) {
+        call_for(region);
         return;
+    }
     report_error("%s", ivshmem_server_error(&region->server));
     region->daemon->status = r;
     loop_stop(&region->daemon->loop);
@@ -377,17 +393,20 @@ static int match_listeners(DaemonRegion *region, const RegionSettings *settings,
     return r < 0 ? error_set(error, r, "%s", strerror(-r)) : 0;
 }
 
-int daemon_region_resume(Daemon *daemon, const RegionSettings *settings, int state_fd,
-                         DaemonRegion **out, ErrorText *error)
+int daemon_region_resume(Daemon *daemon, const RegionSettings *settings, DaemonRegion **out,
+                         ErrorText *error)
 {
     DaemonRegion *region = new_region(daemon, settings, error);
     int r;
 
     if (!region)
         return -ENOMEM;
-    region->state_fd = region->settings.config.state_fd = state_fd;
-    if ((r = ivshmem_server_init_config(&region->server, &region->settings.config)) < 0 ||
-        (r = ivshmem_server_resume(&region->server)) < 0)
+    region->state_fd = region->settings.config.state_fd;
+    r = ivshmem_server_init_config(&region->server, &region->settings.config);
+    if (r == 0)
+        r = ivshmem_server_resume_mapped(&region->server,
+                                         ahead_take(&daemon->ahead, region->state_fd));
+    if (r < 0)
         (void)error_set(error, r, "region %s: %s", settings->name,
                         ivshmem_server_error(&region->server));
     if (r < 0 || (r = match_listeners(region, settings, error)) < 0 ||

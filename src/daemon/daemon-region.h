@@ -24,7 +24,8 @@ struct DaemonRegion {
     int state_fd;            /* a memfd with the server's state; -1: it has none */
     RegionSettings settings; /* its own listeners are empty: see below */
     DaemonListener **listeners;
-    int n_listeners; /* places; some may be NULL */
+    int n_listeners;       /* places; some may be NULL */
+    uint64_t state_called; /* how much of the state was in use at the last keeper_call() */
 };
 
 /**
@@ -39,12 +40,12 @@ int daemon_region_open(struct Daemon *daemon, RegionSettings *settings, DaemonRe
 /**
  * Goes on with a region that another process has served.
  *
- * @param settings  with its listeners and their indices; stay the caller's
- * @param state_fd  its state; taken over unless there is an error
+ * @param settings  with its listeners and their indices, and its state, which is taken over unless
+ *                  there is an error; all else stays the caller's
  * @return 0, or a negative errno with the reason, and no descriptor is closed
  */
-int daemon_region_resume(struct Daemon *daemon, const RegionSettings *settings, int state_fd,
-                         DaemonRegion **out, ErrorText *error);
+int daemon_region_resume(struct Daemon *daemon, const RegionSettings *settings, DaemonRegion **out,
+                         ErrorText *error);
 
 /** Lets go of it: others go on with its clients and descriptors, the state's too. */
 void daemon_region_abandon(DaemonRegion *region);

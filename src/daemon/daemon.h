@@ -10,6 +10,7 @@
 #include "daemon/passed.h"
 #include "daemon/process/loop.h"
 #include "daemon/process/pidfile.h"
+#include "daemon/resume/ahead.h"
 #include "daemon/settings/config.h"
 #include "server/flight-budget.h"
 
@@ -40,6 +41,7 @@ typedef struct Daemon {
     bool has_left;       /* another process has taken over: nothing is to be closed or removed */
     unsigned n_killed;   /* workers before this one */
     json_t *unfinished;  /* what is being made or removed (unfinished.h); NULL: nothing */
+    Ahead ahead;         /* states that are mapped already, in a process that goes on with them */
     unsigned n_reloads;  /* how often the reload that is under way was begun; 0: none is */
     LoopHandler signals;
     Control control; /* if it is open */

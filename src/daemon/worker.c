@@ -103,6 +103,7 @@ static int go_on(const Worker *worker, ErrorText *error)
     int r = record_resume(daemon, error);
     bool succeeds;
 
+    ahead_free(&daemon->ahead);
     if (r < 0)
         return r;
     if (daemon->successor_fd >= 0) {
@@ -151,20 +152,28 @@ static int serve(Daemon *daemon, KeeperTask task)
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* What takes a new process its time is behind it then: its filter of system calls, and to be given
- * the pages of memory, program and libraries that it needs to read the manifest. */
-static int prepare(void *context, bool has_time)
+/* What takes a new process its time is behind it then: its filter of system calls. */
+static int prepare(void *context)
 {
     const Worker *worker = context;
-    _cleanup_(config_free) Config config = {0};
     ErrorText error;
     int r = sandbox_tighten(worker->options->sandbox, &error);
 
     if (r < 0)
         report_error("%s", error.text);
-    else if (has_time) /* a rehearsal: it is read again when it counts */
-        (void)record_read(worker->daemon, &config, &error);
     return r;
+}
+
+/* To be given the pages of memory, program and libraries that it needs to read the manifest, and
+ * those of the states. All of it is read again when it counts. */
+static void look_ahead(void *context)
+{
+    const Worker *worker = context;
+    _cleanup_(config_free) Config config = {0};
+    ErrorText error;
+
+    if (record_read(worker->daemon, &config, &error) == 0)
+        ahead_look(&worker->daemon->ahead, &config);
 }
 
 /* What a worker does from then on to its end. */
@@ -215,7 +224,7 @@ static void clean_up(Daemon *daemon)
 
 int worker_init(Worker *worker, Daemon *daemon, const Options *options, const Recovery *recovery)
 {
-    static const KeeperJob job = {prepare, work};
+    static const KeeperJob job = {prepare, look_ahead, work};
 
     *worker = (Worker){daemon, options, recovery, {0}};
     return options->no_keeper ? 0 : keeper_init(&worker->keeper, &job, worker);

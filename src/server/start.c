@@ -4,6 +4,7 @@
 #include "server/client.h"
 #include "server/core.h"
 #include "server/dispatch.h"
+#include "server/map.h"
 #include "server/recover.h"
 #include "server/view.h"
 #include "util/cleanup.h"
@@ -236,11 +237,17 @@ static void core_abandon(ServerCore *core)
 }
 
 /* Takes over what another process has left. */
-static int resume(ServerCore *core, ErrorText *error)
+static int resume(ServerCore *core, IvshmemServerMap *map, ErrorText *error)
 {
     const IvshmemServer *server = core->server;
-    int r = state_open(&core->state, server->config_.state_fd, error);
+    int state_fd = server->config_.state_fd, r;
 
+    if (map_take(map, state_fd, &core->state))
+        r = 0;
+    else if (state_fd < 0)
+        r = error_set(error, -ENODATA, "there is none");
+    else
+        r = state_open(&core->state, state_fd, error);
     if (r < 0)
         return r;
     if (core->state.header->max_vectors != server->n_vectors)
@@ -253,17 +260,18 @@ static int resume(ServerCore *core, ErrorText *error)
     return r < 0 && !*error->text ? error_set(error, r, "%s", strerror(-r)) : r;
 }
 
-int ivshmem_server_resume(IvshmemServer *server)
+int ivshmem_server_resume_mapped(IvshmemServer *server, IvshmemServerMap *map)
 {
     ServerCore *core = server->core_ ? NULL : core_new(server);
     ErrorText error;
     int r;
 
-    if (!core)
+    if (!core) {
+        ivshmem_server_unmap(map);
         return core_fail(server, server->core_ ? -EALREADY : -ENOMEM, "cannot go on: %s",
                          server->core_ ? "the server is started already" : "out of memory");
-    r = server->config_.state_fd < 0 ? error_set(&error, -ENODATA, "there is none")
-                                     : resume(core, &error);
+    }
+    r = resume(core, map, &error);
     if (r < 0) {
         peers_init_list(&server->peer_list);
         core_abandon(core);
@@ -273,6 +281,11 @@ int ivshmem_server_resume(IvshmemServer *server)
     server->core_ = core;
     dispatch_wake(core);
     return 0;
+}
+
+int ivshmem_server_resume(IvshmemServer *server)
+{
+    return ivshmem_server_resume_mapped(server, NULL);
 }
 
 void ivshmem_server_abandon(IvshmemServer *server)

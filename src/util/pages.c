@@ -45,3 +45,12 @@ void pages_make(void *from, size_t size)
     (void)from, (void)size;
 }
 #endif
+
+void pages_touch(void *from, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    pages_make(from, size);
+    for (size_t at = 0; at < size; at += page)
+        (void)((volatile const char *)from)[at];
+}

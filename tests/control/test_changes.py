@@ -6,7 +6,7 @@ import stat
 
 import pytest
 from control import CommandError
-from serve import is_sanitized, status_of
+from serve import eventually, is_sanitized, mapped_states, standby, status_of
 
 
 def test_region_and_listener_of_the_runtime(control, configured, place):
@@ -33,6 +33,18 @@ def test_region_and_listener_of_the_runtime(control, configured, place):
     assert control.event("REGION_REMOVED") == {"region": "new"}
     assert not (place.folder / "new.observers").exists()
     control.ask("region-add", region="new")
+
+
+def test_whoever_stands_by_follows(controlled):
+    """It has the states of all regions mapped, and of none that has gone."""
+    server = controlled()
+    control = server.connect()
+    waits = eventually(lambda: standby(server.process.pid), what="a process that stands by")
+    eventually(lambda: len(mapped_states(waits)) == 1, what="the state of the first region")
+    control.ask("region-add", region="new")
+    eventually(lambda: len(mapped_states(waits)) == 2, what="that of the new one")
+    control.ask("region-remove", region="new")
+    eventually(lambda: len(mapped_states(waits)) == 1, what="that of the first one only")
 
 
 def test_region_goes_by_force_with_its_clients(control, configured):

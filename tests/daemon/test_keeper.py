@@ -7,12 +7,13 @@ import pathlib
 import random
 import resource
 import signal
+import socket
 import time
 
 import pytest
 from built import built
 from peer import settle
-from serve import children, eventually, is_sanitized, kill_if_there, name_of, standby, started_by, state, status_of
+from serve import children, eventually, is_sanitized, kill_if_there, mapped_states, name_of, standby, started_by, state, status_of
 
 N_VECTORS = 3
 SERIES = 20  # workers killed in a row after which no more are started
@@ -245,6 +246,19 @@ def test_standby_is_confined_and_holds_nothing_back(kept):
                    status_of(worker_of(kept), "Seccomp_filters"), what="the worker's filter")
     assert kept.stop() == 0
     assert name_of(waits) is None
+
+
+def test_standby_has_the_state_mapped(kept, connect, stack):
+    """What is in use of it, also what has come after it began to stand by."""
+    waits, worker = standby_of(kept), worker_of(kept)
+    before = eventually(lambda: sum(mapped_states(waits)), what="the state, mapped")
+    for _ in range(600):  # more than 64 KiB of records
+        stack.enter_context(socket.socket(socket.AF_UNIX)).connect(str(kept.socket))
+    eventually(lambda: sum(mapped_states(waits)) > before + (64 << 10), what="the new part, mapped")
+    kill_worker(kept)
+    eventually(lambda: worker_of(kept) != worker, what="another worker")
+    connect(kept).setup()
+    assert len(mapped_states(worker_of(kept))) == 1
 
 
 def test_killed_again_and_again(kept, connect):

@@ -97,6 +97,18 @@ def standby(pid):
     return next((child for child, name in started_by(pid).items() if name == STANDBY), None)
 
 
+def mapped_states(pid):
+    """Bytes of each state that a process has mapped and touched. (Its mapping can be in parts.)"""
+    states, inode = {}, None
+    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text(encoding="ascii").splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            inode = words[4] if "/memfd:ivshmem-state" in words else None
+        elif inode and words[0] == "Rss:":
+            states[inode] = states.get(inode, 0) + (int(words[1]) << 10)
+    return list(states.values())
+
+
 def name_of(pid):
     """What a process is called, or None if it has ended."""
     try:

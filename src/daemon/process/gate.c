@@ -14,9 +14,12 @@ typedef struct Gate {
     _Atomic uint32_t word;    /* twice the latest number that was let in, and its task */
     _Atomic uint32_t reached; /* the latest number that has come to it */
     _Atomic uint32_t passed;  /* the latest number that has come through */
+    _Atomic uint32_t calls;   /* how often whoever waits was to look ahead again */
+    _Atomic uint32_t bell;    /* another number with each of both: what is slept on */
 } Gate;
 
 static Gate *gate;
+static uint32_t n_heard; /* calls that this process has heard */
 
 int gate_make(void)
 {
@@ -29,20 +32,44 @@ int gate_make(void)
     return 0;
 }
 
+static void ring(void)
+{
+    atomic_fetch_add(&gate->bell, 1);
+    (void)syscall(SYS_futex, &gate->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
 void gate_open(uint32_t number, KeeperTask task)
 {
     atomic_store(&gate->word, number << 1 | (task == KEEPER_END));
-    (void)syscall(SYS_futex, &gate->word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    ring();
 }
 
-KeeperTask gate_wait(uint32_t number)
+void gate_call(void)
 {
-    uint32_t now;
+    if (!gate)
+        return;
+    atomic_fetch_add(&gate->calls, 1);
+    ring();
+}
 
+void gate_listen(void)
+{
+    n_heard = atomic_load(&gate->calls);
+}
+
+bool gate_wait(uint32_t number, KeeperTask *task)
+{
     atomic_store(&gate->reached, number);
-    while ((now = atomic_load(&gate->word)) >> 1 < number)
-        (void)syscall(SYS_futex, &gate->word, FUTEX_WAIT, now, NULL, NULL, 0);
-    return now & 1 ? KEEPER_END : KEEPER_SERVE;
+    for (;;) {
+        uint32_t bell = atomic_load(&gate->bell), now = atomic_load(&gate->word);
+
+        *task = now & 1 ? KEEPER_END : KEEPER_SERVE;
+        if (now >> 1 >= number)
+            return true;
+        if (atomic_load(&gate->calls) != n_heard)
+            return false;
+        (void)syscall(SYS_futex, &gate->bell, FUTEX_WAIT, bell, NULL, NULL, 0);
+    }
 }
 
 bool gate_is_reached(uint32_t number)

@@ -21,8 +21,15 @@ void gate_open(uint32_t number, KeeperTask task);
 /** Whether the process with this number, or one with a higher number, has come to the gate. */
 bool gate_is_reached(uint32_t number);
 
-/** Waits, however long, until this process is let in. @return its task */
-KeeperTask gate_wait(uint32_t number);
+/** Has those who wait look ahead again. Does nothing if there is no gate. */
+void gate_call(void);
+
+/** A call from here on is for this process, too: to be called before it looks ahead. */
+void gate_listen(void);
+
+/** Waits, however long, until this process is let in, or called. @param task  set if it is let in
+ *  @return whether it is */
+bool gate_wait(uint32_t number, KeeperTask *task);
 
 /** The process with this number is through, and can take the worker's signals. */
 void gate_pass(uint32_t number);

@@ -92,9 +92,13 @@ static int live(const Keeper *keeper, pid_t parent, bool is_ahead, unsigned n_ki
 
     if (is_ahead && !stand_by(parent))
         return KEEPER_TRY_AGAIN;
-    if (keeper->job->prepare(keeper->context, is_ahead) < 0)
+    if (keeper->job->prepare(keeper->context) < 0)
         return KEEPER_TRY_AGAIN;
-    task = gate_wait(keeper->number);
+    do {
+        gate_listen();
+        if (is_ahead)
+            keeper->job->look_ahead(keeper->context);
+    } while (!gate_wait(keeper->number, &task));
     if (is_ahead)
         step_forward(keeper);
     return keeper->job->work(keeper->context, task, n_killed);
@@ -393,6 +397,11 @@ void keeper_stand_by(Keeper *keeper)
         (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
         check_standby(keeper);
     }
+}
+
+void keeper_call(void)
+{
+    gate_call();
 }
 
 int keeper_run(Keeper *keeper)

@@ -40,9 +40,11 @@ typedef enum KeeperTask {
 
 /** What a worker does, in a process of its own. */
 typedef struct KeeperJob {
-    /** What it can do while another one works, and nobody else notices. @param has_time  it stands
-     * by, and is not waited for  @return 0, or a negative errno: it ends with KEEPER_TRY_AGAIN */
-    int (*prepare)(void *context, bool has_time);
+    /** What it can do while another one works, and nobody else notices. @return 0, or a negative
+     * errno: it ends with KEEPER_TRY_AGAIN */
+    int (*prepare)(void *context);
+    /** The same for one that stands by, and is not waited for: again after each keeper_call(). */
+    void (*look_ahead)(void *context);
     /** Its work. @param n_killed  how many workers before it were killed, ever
      *  @return its exit status, 0 to 255 */
     int (*work)(void *context, KeeperTask task, unsigned n_killed);
@@ -70,6 +72,10 @@ int keeper_init(Keeper *keeper, const KeeperJob *job, void *context);
 /** Has the first worker stand by before keeper_run(), and waits until it does. If it cannot, that
  * makes one. It sees what this process opens later, not what it writes to its memory. */
 void keeper_stand_by(Keeper *keeper);
+
+/** By a worker: much has changed. Whoever stands by is to look ahead again. Does nothing without a
+ * keeper. */
+void keeper_call(void);
 
 /**
  * Keeps a worker at work until one ends by itself. SIGTERM, SIGINT and SIGHUP are passed on to it.

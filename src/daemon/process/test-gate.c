@@ -10,13 +10,23 @@
 
 #define PATIENCE 10000 /* looks, a millisecond apart */
 
+#define CALLED 77 /* exit status */
+
+/* The task with which this process is let in, or CALLED. */
+static int come(uint32_t number)
+{
+    KeeperTask task;
+
+    return gate_wait(number, &task) ? (int)task : CALLED;
+}
+
 /* A process that is let in with this number, whose task is its exit status. */
 static pid_t start(uint32_t number)
 {
     pid_t pid = fork();
 
     if (pid == 0)
-        _exit(gate_wait(number));
+        _exit(come(number));
     assert_true(pid > 0);
     return pid;
 }
@@ -71,9 +81,9 @@ static void test_gate_that_is_open_already(void **state)
 {
     (void)state;
     gate_open(1, KEEPER_SERVE);
-    assert_int_equal(gate_wait(1), KEEPER_SERVE);
+    assert_int_equal(come(1), KEEPER_SERVE);
     gate_open(2, KEEPER_END);
-    assert_int_equal(gate_wait(2), KEEPER_END);
+    assert_int_equal(come(2), KEEPER_END);
 }
 
 static void test_numbers_that_never_came(void **state)
@@ -114,6 +124,31 @@ static void test_tells_who_is_through(void **state)
     assert_true(gate_is_passed(2));
 }
 
+static void test_call(void **state)
+{
+    pid_t pid = start(1);
+
+    (void)state;
+    wait_until_it_sleeps(pid);
+    gate_call();
+    assert_int_equal(status_of(pid), CALLED);
+    gate_listen();
+    pid = start(1); /* it has been heard */
+    wait_until_it_sleeps(pid);
+    gate_open(1, KEEPER_SERVE);
+    assert_int_equal(status_of(pid), KEEPER_SERVE);
+}
+
+static void test_call_before_it_waits(void **state)
+{
+    (void)state;
+    gate_listen();
+    gate_call();
+    assert_int_equal(come(1), CALLED);
+    gate_open(1, KEEPER_END);
+    assert_int_equal(come(1), KEEPER_END); /* that is more urgent */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +157,8 @@ int main(void)
         cmocka_unit_test_setup(test_numbers_that_never_came, make),
         cmocka_unit_test_setup(test_later_one_goes_on_waiting, make),
         cmocka_unit_test_setup(test_tells_who_is_through, make),
+        cmocka_unit_test_setup(test_call, make),
+        cmocka_unit_test_setup(test_call_before_it_waits, make),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/resume/record.h"
 
+#include "daemon/process/keeper.h"
 #include "daemon/process/report.h"
 #include "daemon/resume/manifest.h"
 #include "daemon/settings/settings-json.h"
@@ -90,11 +91,21 @@ json_t *record_text(const Daemon *daemon)
 int record_write(const Daemon *daemon)
 {
     json_t *text;
+    int r;
 
     if (daemon->manifest_fd < 0)
         return 0;
     text = record_text(daemon);
-    return text ? manifest_store(daemon->manifest_fd, text) : -ENOMEM;
+    r = text ? manifest_store(daemon->manifest_fd, text) : -ENOMEM;
+    keeper_call();
+    return r;
+}
+
+static int read_fd(const json_t *text, const char *name)
+{
+    const json_t *fd = json_object_get(text, name);
+
+    return fd ? (int)json_integer_value(fd) : -1;
 }
 
 static int read_listeners(json_t *text, RegionSettings *settings, ErrorText *error)
@@ -120,6 +131,7 @@ static int read_region(json_t *text, RegionSettings *settings, ErrorText *error)
     int r;
 
     region_settings_init(settings);
+    settings->config.state_fd = read_fd(text, "state-fd");
     r = settings_json_read_region(text, settings, error);
     return r < 0 ? r : read_listeners(text, settings, error);
 }
@@ -127,12 +139,9 @@ static int read_region(json_t *text, RegionSettings *settings, ErrorText *error)
 static int resume_region(Daemon *daemon, json_t *text, DaemonRegion **out, ErrorText *error)
 {
     _cleanup_(region_settings_free) RegionSettings settings;
-    const json_t *state_fd = json_object_get(text, "state-fd");
     int r = read_region(text, &settings, error);
 
-    return r < 0 ? r
-                 : daemon_region_resume(daemon, &settings, (int)json_integer_value(state_fd), out,
-                                        error);
+    return r < 0 ? r : daemon_region_resume(daemon, &settings, out, error);
 }
 
 /* Whether the system lacks something that it may have a moment later. Any other error says that no
@@ -175,13 +184,6 @@ static int read_pidfile(Pidfile *pidfile, json_t *text, ErrorText *error)
         !settings_json_read_bytes(path, pidfile->path, sizeof(pidfile->path)))
         return error_set(error, -EBADMSG, "the manifest is damaged: 'pidfile' is wrong");
     return 0;
-}
-
-static int read_fd(const json_t *text, const char *name)
-{
-    const json_t *fd = json_object_get(text, name);
-
-    return fd ? (int)json_integer_value(fd) : -1;
 }
 
 static int resume_control(Daemon *daemon, json_t *text, ErrorText *error)

@@ -2,6 +2,7 @@
 /* What the daemon writes down is there as a whole or not at all, however little memory there is. */
 #include "daemon/resume/record.h"
 
+#include "daemon/process/keeper.h"
 #include "daemon/process/report.h"
 #include "daemon/resume/manifest.h"
 #include "util/testing.h"
@@ -34,16 +35,20 @@ void control_abandon(Control *control)
     (void)control;
 }
 
-int daemon_region_resume(Daemon *daemon, const RegionSettings *settings, int state_fd,
-                         DaemonRegion **out, ErrorText *error)
+int daemon_region_resume(Daemon *daemon, const RegionSettings *settings, DaemonRegion **out,
+                         ErrorText *error)
 {
-    (void)daemon, (void)settings, (void)state_fd, (void)out;
+    (void)daemon, (void)settings, (void)out;
     return error_set(error, -ENOSYS, "not here");
 }
 
 void daemon_region_abandon(DaemonRegion *region)
 {
     (void)region;
+}
+
+void keeper_call(void)
+{
 }
 
 void report_error(const char *format, ...)

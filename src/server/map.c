@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/map.h"
+
+#include "server/core.h"
+#include "server/view.h"
+#include "util/cleanup.h"
+#include "util/pages.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+struct IvshmemServerMap {
+    State state;
+    dev_t device; /* with the inode, which memfd it is of */
+    ino_t inode;
+};
+
+static void touch(const void *part, size_t size)
+{
+    pages_touch((void *)(uintptr_t)part, size);
+}
+
+static bool touch_part(void *opaque, const void *part, size_t size)
+{
+    (void)opaque;
+    touch(part, size);
+    return true;
+}
+
+/* Whether somebody holds an ID of the block. What belongs to the others may have been given back.
+ */
+static bool is_held(const State *state, uint32_t number)
+{
+    const uint64_t *present = state->present + number * (BLOCK_IDS / 64);
+    uint64_t any = 0;
+
+    for (uint32_t i = 0; i < BLOCK_IDS / 64; i++)
+        any |= present[i];
+    return any != 0;
+}
+
+static size_t at_most(size_t n, size_t most)
+{
+    return n < most ? n : most;
+}
+
+/* What whoever goes on looks at and writes to. What the header says can change meanwhile, or be
+ * wrong; what there is room for cannot. */
+void ivshmem_server_map_again(IvshmemServerMap *map)
+{
+    const State *state = &map->state;
+    size_t words = BITMAP_WORDS(state->max_clients) * sizeof(*state->slots);
+    size_t slots = at_most(state->header->slot_limit, state->max_clients);
+    size_t listeners = at_most(state->header->listener_limit, LISTENERS_MAX);
+
+    touch(state->slots, words);
+    touch(state->connected, words);
+    touch(state->clients, slots * sizeof(*state->clients));
+    touch(state->listeners, listeners * sizeof(*state->listeners));
+    touch(state->batch, sizeof(*state->batch));
+    touch(state->eventfds, slots * state->max_vectors * sizeof(*state->eventfds));
+    touch(state->present, BITMAP_WORDS(WIRE_N_IDS) * sizeof(*state->present));
+    touch(state->changes, STATE_N_CHANGES * sizeof(*state->changes));
+    for (uint32_t number = 0; number < N_BLOCKS; number++)
+        if (is_held(state, number))
+            touch(state->holders + (size_t)number * BLOCK_IDS, BLOCK_IDS * sizeof(*state->holders));
+    (void)view_each_part(state, touch_part, NULL);
+}
+
+IvshmemServerMap *ivshmem_server_map(int state_fd)
+{
+    IvshmemServerMap *map = calloc(1, sizeof(*map));
+    struct stat file;
+    ErrorText error;
+
+    if (!map || fstat(state_fd, &file) < 0 || state_open(&map->state, state_fd, &error) < 0) {
+        free(map);
+        return NULL;
+    }
+    map->device = file.st_dev;
+    map->inode = file.st_ino;
+    ivshmem_server_map_again(map);
+    return map;
+}
+
+/* The inode is not another's: it is in use as long as it is mapped. */
+bool ivshmem_server_map_is_of(const IvshmemServerMap *map, int state_fd)
+{
+    struct stat file;
+
+    return fstat(state_fd, &file) == 0 && file.st_dev == map->device && file.st_ino == map->inode;
+}
+
+bool map_take(IvshmemServerMap *map, int state_fd, State *state)
+{
+    bool is_right = map && ivshmem_server_map_is_of(map, state_fd);
+
+    if (is_right) {
+        *state = map->state;
+        map->state = (State){0};
+    }
+    ivshmem_server_unmap(map);
+    return is_right;
+}
+
+void ivshmem_server_unmap(IvshmemServerMap *map)
+{
+    if (!map)
+        return;
+    state_free(&map->state);
+    free(map);
+}
+
+uint64_t ivshmem_server_state_used(const IvshmemServer *server)
+{
+    const State *state = &server->core_->state;
+    const StateHeader *header = state->header;
+    uint64_t slots = header->slot_limit;
+    uint64_t blocks = (header->id_limit + BLOCK_IDS - 1) / BLOCK_IDS;
+    uint64_t tiles = (slots + VIEW_TILE_CLIENTS - 1) / VIEW_TILE_CLIENTS * blocks;
+
+    return slots * (sizeof(Client) + state->max_vectors * sizeof(*state->eventfds)) +
+           tiles * VIEW_TILE_WORDS * sizeof(ViewWord);
+}
