@@ -133,10 +133,15 @@ COMMAND(query_regions, (*result = json_array(), 0))
 COMMAND(query_stats, (*result = json_deep_copy(arguments), 0))
 COMMAND(query_status, (*result = json_integer(1), 0))
 
-/* The answer to the command must be out by then, and no byte is read afterwards. */
-void daemon_hand_over(struct Daemon *daemon, int sock)
+/* The answer to the command must be out by then, and what comes afterwards is for nobody but us:
+ * bytes of which one kind keeps the connection. */
+bool daemon_hand_over(struct Daemon *daemon, int sock)
 {
+    char byte;
+    ssize_t n = recv(sock, &byte, 1, MSG_DONTWAIT);
+
     RULE(daemon == &server && sock >= 0 && !server.control.hands_over);
+    return (n < 0 && errno == EAGAIN) || (n == 1 && byte == '{');
 }
 
 /* Nobody has passed a socket. */

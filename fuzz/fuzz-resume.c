@@ -136,6 +136,11 @@ static void pack(void *opaque, int fd)
     parcel->there[parcel->n++] = fd;
 }
 
+static void ignore(void *opaque, int fd)
+{
+    (void)opaque, (void)fd;
+}
+
 static void unpack(Parcel *parcel)
 {
     for (unsigned i = 0; i < parcel->n; i++)
@@ -144,9 +149,11 @@ static void unpack(Parcel *parcel)
         fd_close(parcel->there[i]);
 }
 
-static int renumber(void *opaque, int fd)
+static int renumber(void *opaque, int fd, bool passed)
 {
     const Parcel *parcel = opaque;
+
+    (void)passed; /* what an earlier process has passed to nobody in the end */
 
     for (unsigned i = 0; i < parcel->n; i++)
         if (parcel->there[i] == fd)
@@ -243,6 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     unsigned n_vectors = 1 + input_choose(&input, 3);
     char why[IVSHMEM_SERVER_ERROR_SIZE] = "";
     int from = memfd_create("fuzz", MFD_CLOEXEC), to = memfd_create("fuzz", MFD_CLOEXEC);
+    IvshmemServerImport *import = NULL;
     Parcel parcel = {.n = 0};
 
     RULE(from >= 0 && to >= 0);
@@ -255,15 +263,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         read_some(socks[i], input_choose(&input, 16));
     }
     ivshmem_server_each_fd(&server, pack, &parcel);
+    (void)ivshmem_server_pass(&server, n % 7, ignore, NULL);
+    if (n % 2)
+        import = ivshmem_server_import_begin(to, from);
     ivshmem_server_abandon(&server);
     unpack(&parcel);
     damage(&input, from);
-    if (ivshmem_server_import(to, from, renumber, &parcel, why) == 0) {
+    if ((import ? ivshmem_server_import_end(import, renumber, &parcel, why)
+                : ivshmem_server_import(to, from, renumber, &parcel, why)) == 0) {
         go_on(to, n_vectors, &parcel);
     } else {
         RULE(*why);
         sort_out(NULL, &parcel);
     }
+    ivshmem_server_import_free(import);
     for (unsigned i = 0; i < N_CLIENTS; i++)
         fd_close(socks[i]);
     fd_close(from);

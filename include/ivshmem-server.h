@@ -416,18 +416,61 @@ IVSHMEM_API void ivshmem_server_abandon(IvshmemServer *server);
  * @param to        an empty memfd, for state_fd
  * @param from      a memfd with a state in which no process works
  * @param renumber  gives the number here of a descriptor that had the number `fd` there; -1 if
- *                  it has not come: the import fails then
+ *                  it has not come: the import fails then. `passed`: ivshmem_server_pass() has
+ * named it
  * @param why       filled in with a line on what is wrong, if anything is
  * @return 0, -EBADF, or a negative errno as of ivshmem_server_resume()
  */
-IVSHMEM_API int ivshmem_server_import(int to, int from, int (*renumber)(void *opaque, int fd),
+IVSHMEM_API int ivshmem_server_import(int to, int from,
+                                      int (*renumber)(void *opaque, int fd, bool passed),
                                       void *opaque, char why[IVSHMEM_SERVER_ERROR_SIZE]);
+
+/** An import that was begun. */
+typedef struct IvshmemServerImport IvshmemServerImport;
+
+/**
+ * Begins such an import while the other process still works in the state: copies what is there, so
+ * that the end is shorter.
+ *
+ * @param to, from  borrowed until the end
+ * @return the caller's; NULL: it is no state, or there is no memory
+ */
+IVSHMEM_API IvshmemServerImport *ivshmem_server_import_begin(int to, int from);
+
+/** Whether it is an import from this memfd. */
+IVSHMEM_API bool ivshmem_server_import_is_of(const IvshmemServerImport *import, int from);
+
+/** The rest, once, when no process works in the state any more: as ivshmem_server_import(). */
+IVSHMEM_API int ivshmem_server_import_end(IvshmemServerImport *import,
+                                          int (*renumber)(void *opaque, int fd, bool passed),
+                                          void *opaque, char why[IVSHMEM_SERVER_ERROR_SIZE]);
+
+/** Frees what it has mapped, which can wait for a better moment than the end. Takes NULL. */
+IVSHMEM_API void ivshmem_server_import_free(IvshmemServerImport *import);
 
 /** Names each descriptor that others can go on with: those that the state names (the memory,
  * sockets, locks and eventfds), and connections that are no clients yet, for
  * ivshmem_server_adopt(). */
 IVSHMEM_API void ivshmem_server_each_fd(const IvshmemServer *server,
                                         void (*named)(void *opaque, int fd), void *opaque);
+
+/** From here on, ivshmem_server_pass() has named none. */
+IVSHMEM_API void ivshmem_server_pass_begin(IvshmemServer *server);
+
+/**
+ * Names descriptors to be passed to another process while the server goes on: those of clients that
+ * were not named so before. When the server has stopped, that process needs those of
+ * ivshmem_server_each_fd_left() beside them, and finds in the state which clients' it has.
+ *
+ * @param most  so many in all, of whole clients
+ * @return how many it has named
+ */
+IVSHMEM_API uint32_t ivshmem_server_pass(IvshmemServer *server, uint32_t most,
+                                         void (*named)(void *opaque, int fd), void *opaque);
+
+/** As ivshmem_server_each_fd(), but for those of clients that ivshmem_server_pass() has named. */
+IVSHMEM_API void ivshmem_server_each_fd_left(const IvshmemServer *server,
+                                             void (*named)(void *opaque, int fd), void *opaque);
 
 /** Names each descriptor that a started server has beside them, and that is of no use to others. */
 IVSHMEM_API void ivshmem_server_each_own_fd(const IvshmemServer *server,

@@ -2,6 +2,7 @@
 #include "daemon/daemon.h"
 
 #include "daemon/control/events.h"
+#include "daemon/process/keeper.h"
 #include "daemon/process/notify.h"
 #include "daemon/process/report.h"
 #include "daemon/process/watchdog.h"
@@ -12,10 +13,13 @@
 #include "util/cleanup.h"
 #include "util/signals.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <syslog.h>
 #include <time.h>
+
+#define LINGER_MS 20 /* from the end of the service to that of the process */
 
 static void reload_and_report(Daemon *daemon)
 {
@@ -65,17 +69,24 @@ int daemon_init(Daemon *daemon, ErrorText *error)
     return 0;
 }
 
-void daemon_hand_over(Daemon *daemon, int sock)
+/* To end a process with so many descriptors takes a processor some milliseconds, which newcomers
+ * can do with when another one has just taken over. */
+bool daemon_hand_over(Daemon *daemon, int sock)
 {
     ErrorText error;
+    int r = succession_hand_over(daemon, sock, &error);
 
-    if (succession_hand_over(daemon, sock, &error) < 0) {
+    if (r == -EAGAIN)
+        return true;
+    if (r < 0) {
         report_line(LOG_WARNING, NULL, error.text);
-        return;
+        return false;
     }
     report_line(LOG_NOTICE, NULL, "another process has taken over");
+    (void)poll(NULL, 0, LINGER_MS);
     daemon->has_left = true;
     loop_stop(&daemon->loop);
+    return false;
 }
 
 void daemon_close(Daemon *daemon)
@@ -172,6 +183,7 @@ int daemon_add_region(Daemon *daemon, RegionSettings *settings, DaemonRegion **o
         retire(daemon, *out);
         return error_set(error, r, "cannot write down the region: %s", strerror(-r));
     }
+    keeper_call();
     events_region_added(*out);
     if (daemon->is_confined)
         tell_status(daemon);
@@ -194,6 +206,7 @@ void daemon_remove_region(Daemon *daemon, DaemonRegion *region)
     retire(daemon, region);
     unfinished_end(daemon);
     (void)record_write(daemon);
+    keeper_call();
     events_region_removed(region);
     tell_status(daemon);
 }

@@ -8,6 +8,7 @@
 #include "daemon/control/control.h"
 #include "daemon/daemon-region.h"
 #include "daemon/passed.h"
+#include "daemon/process/daemonize.h"
 #include "daemon/process/loop.h"
 #include "daemon/process/pidfile.h"
 #include "daemon/resume/ahead.h"
@@ -28,12 +29,14 @@ typedef struct Daemon {
     const Passed *passed;    /* sockets that are not ours to make */
     const char *config_path; /* NULL: there is no configuration */
     int64_t started_at;      /* CLOCK_REALTIME, ns */
+    Daemonize *daemonize;    /* with which whoever has started this process is let go */
     pid_t pid;               /* of the process that was started: the keeper, if there is one */
     Pidfile pidfile;
     bool pidfile_is_new; /* this process has made it */
     int predecessor_fd;  /* to the process that this one takes over from (succession.h); -1: none */
     int successor_fd;    /* to the one that takes over from this one, which must only wait; -1 */
     bool is_restored;    /* what it serves comes from the service manager's store (store.h) */
+    bool is_refused;     /* whoever serves does not let this process go on */
     bool is_alone;       /* whoever served before has been told that this process does */
     bool stores;         /* it goes there at the end */
     bool can_leave;      /* another process may ask for it, to take over */
@@ -48,9 +51,10 @@ typedef struct Daemon {
     int status;      /* why the loop has ended: 0 or a negative errno */
 } Daemon;
 
-/** Another process, at the end of this connection, has asked for everything: hands it over, and
- * ends the loop, or goes on. */
-void daemon_hand_over(Daemon *daemon, int sock);
+/** Another process, at the end of this connection, has asked for everything, and there may be
+ * something to read from it: hands it over, and ends the loop, or goes on. @return whether the
+ * connection is still of use */
+bool daemon_hand_over(Daemon *daemon, int sock);
 
 /** Signals that end the daemon are waited for from here on. @return 0 or a negative errno with the
  * reason */

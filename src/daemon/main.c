@@ -236,23 +236,46 @@ static int meet(Stages *stages, ErrorText *error)
     return r < 0 ? r : read_paths(daemon, stages->options, stages->paths, error);
 }
 
+/* What the sandbox has been told of must be all that there is. */
+static int check_paths(Stages *stages, ErrorText *error)
+{
+    int r = stages->succession.is_known
+                ? read_paths(stages->daemon, stages->options, stages->paths, error)
+                : 0;
+
+    return r > 0 ? error_set(error, -EAGAIN,
+                             "cannot take over: the running server has got paths meanwhile that "
+                             "it did not have before: try again")
+                 : r;
+}
+
+/* While a running server still serves. */
+static int look_ahead(Stages *stages, ErrorText *error)
+{
+    int r;
+
+    if (!stages->succession.is_known) /* everything has come already */
+        return 0;
+    worker_stand_by(&stages->worker); /* what is touched before it would be touched anew after it */
+    r = succession_look_ahead(&stages->succession, stages->daemon, error);
+    if (r == 0)
+        worker_look_ahead(&stages->worker);
+    return r;
+}
+
 /* The rest of a take-over, in which nobody is served: what could be done before has been. */
 static int take_over(Stages *stages, ErrorText *error)
 {
     Daemon *daemon = stages->daemon;
-    int r = 0;
+    int r;
 
-    if (stages->succession.is_known) {
-        worker_stand_by(&stages->worker);
-        r = succession_receive(&stages->succession, daemon, error);
-        if (r == 0)
-            r = read_paths(daemon, stages->options, stages->paths, error);
-        if (r > 0)
-            r = error_set(error, -EAGAIN,
-                          "cannot take over: the running server has got paths meanwhile that it "
-                          "did not have before: try again");
-    }
-    return r < 0 ? r : succession_prepared(daemon, error);
+    if ((r = look_ahead(stages, error)) < 0)
+        return r;
+    if (stages->succession.is_known &&
+        (r = succession_receive(&stages->succession, daemon, error)) < 0)
+        return r;
+    r = succession_prepared(daemon, error);
+    return r < 0 ? r : check_paths(stages, error);
 }
 
 /* Whether another process has served what this one is to serve. */
@@ -357,7 +380,8 @@ static int run(Daemon *daemon, const Options *options, Config *config, const Rec
         report_error("out of memory");
         return EXIT_FAILURE;
     }
-    if ((r = worker_init(&stages.worker, daemon, options, recovery)) < 0) {
+    r = worker_init(&stages.worker, daemon, options, recovery, &stages.succession);
+    if (r < 0) {
         report_error("cannot keep a worker: %s", strerror(-r));
         return EXIT_FAILURE;
     }
@@ -366,13 +390,13 @@ static int run(Daemon *daemon, const Options *options, Config *config, const Rec
         return EXIT_FAILURE;
     }
     daemon->pid = getpid();
+    daemon->daemonize = &daemonize;
     r = bring_up(&stages, config);
-    succession_free(&stages.succession);
     if (r < 0) {
+        succession_free(&stages.succession);
         give_up(daemon, options);
         return EXIT_FAILURE;
     }
-    daemonize_done(&daemonize);
     r = worker_serve(&stages.worker);
     if (!daemon->has_left)
         pidfile_close(&daemon->pidfile);

@@ -20,7 +20,10 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#define LEFT 3 /* exit status of a worker that another process has taken over from */
+/* Exit status of a worker that another process has taken over from, and of one that the process
+ * that it was to take over from does not let go on. */
+#define LEFT    3
+#define REFUSED 6
 
 /* What the options ask for may be other than what the predecessor served; if they ask for nothing,
  * that stays as it is. */
@@ -101,7 +104,7 @@ static int go_on(const Worker *worker, ErrorText *error)
     Daemon *daemon = worker->daemon;
     ErrorText why;
     int r = record_resume(daemon, error);
-    bool succeeds;
+    bool succeeds = daemon->predecessor_fd >= 0;
 
     ahead_free(&daemon->ahead);
     if (r < 0)
@@ -112,12 +115,18 @@ static int go_on(const Worker *worker, ErrorText *error)
             return 0;
         report_error("%s", why.text);
     }
-    succeeds = daemon->predecessor_fd >= 0;
+    if (succeeds && (r = succession_may_serve(daemon, error)) < 0) {
+        daemon->is_refused = true;
+        return r;
+    }
     if (succeeds || daemon->is_restored)
         (void)pidfile_write(&daemon->pidfile, daemon->pid);
     if (succeeds)
         succession_serving(daemon);
+    keeper_serve();
     r = recovery_sort_out(worker->recovery, daemon, error);
+    if (succeeds)
+        succession_end(daemon);
     if (r == 0)
         unfinished_clear(daemon);
     if (r == 0 && (succeeds || (daemon->is_restored && !daemon->n_killed)))
@@ -188,7 +197,7 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
     if (go_on(worker, &error) < 0) {
         report_error("%s", error.text);
         record_abandon(daemon); /* the next worker, too, has to find descriptors that are free */
-        return daemon->is_alone ? KEEPER_GO_ON : KEEPER_TRY_AGAIN;
+        return daemon->is_refused ? REFUSED : daemon->is_alone ? KEEPER_GO_ON : KEEPER_TRY_AGAIN;
     }
     watch_keeper(daemon);
     status = serve(daemon, task);
@@ -197,36 +206,62 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
     return status;
 }
 
-/* Without a keeper. */
-static int serve_alone(const Worker *worker)
+/* In the process that was started: there is a worker that serves, or it serves itself. */
+static void served(void *context)
 {
+    const Worker *worker = context;
+    Daemon *daemon = worker->daemon;
+
+    daemonize_done(daemon->daemonize);
+    daemon->predecessor_fd = -1; /* closed by whoever serves: the table is one */
+}
+
+/* To give back so much memory takes a while. */
+static void settled(void *context)
+{
+    const Worker *worker = context;
+
+    succession_free(worker->succession);
+}
+
+/* Without a keeper. */
+static int serve_alone(Worker *worker)
+{
+    const Daemon *daemon = worker->daemon;
     ErrorText error;
 
-    if ((worker->daemon->predecessor_fd >= 0 || worker->daemon->is_restored) &&
-        go_on(worker, &error) < 0) {
+    if ((daemon->predecessor_fd >= 0 || daemon->is_restored) && go_on(worker, &error) < 0) {
         report_error("%s", error.text);
-        return EXIT_FAILURE;
+        return daemon->is_alone ? EXIT_FAILURE : KEEPER_TRY_AGAIN;
     }
+    served(worker);
+    settled(worker);
     return serve(worker->daemon, KEEPER_SERVE);
 }
 
 /* No worker could begin, or end, what this process has opened: it is the last that knows which
- * paths are ours. Another's clients and paths are not touched. */
+ * paths are ours. */
 static void clean_up(Daemon *daemon)
 {
     ErrorText error;
 
-    if (daemon->predecessor_fd >= 0 || daemon->is_restored)
-        return;
     (void)record_resume(daemon, &error);
     daemon_close(daemon);
 }
 
-int worker_init(Worker *worker, Daemon *daemon, const Options *options, const Recovery *recovery)
+/* Another's clients and paths are not touched. */
+static void leave_alone(Daemon *daemon)
 {
-    static const KeeperJob job = {prepare, look_ahead, work};
+    if (daemon->predecessor_fd >= 0 && !daemon->pidfile_is_new)
+        daemon->pidfile.fd = fd_close(daemon->pidfile.fd);
+}
 
-    *worker = (Worker){daemon, options, recovery, {0}};
+int worker_init(Worker *worker, Daemon *daemon, const Options *options, const Recovery *recovery,
+                Succession *succession)
+{
+    static const KeeperJob job = {prepare, look_ahead, work, served, settled};
+
+    *worker = (Worker){daemon, options, recovery, succession, {0}};
     return options->no_keeper ? 0 : keeper_init(&worker->keeper, &job, worker);
 }
 
@@ -236,21 +271,35 @@ void worker_stand_by(Worker *worker)
         keeper_stand_by(&worker->keeper);
 }
 
+void worker_look_ahead(Worker *worker)
+{
+    if (worker->options->no_keeper)
+        return;
+    keeper_call();
+    keeper_await_standby(&worker->keeper);
+}
+
+static int keep(Worker *worker)
+{
+    int r;
+
+    record_abandon(worker->daemon);
+    r = keeper_run(&worker->keeper);
+    if (r < 0)
+        report_error("cannot start a worker: %s", strerror(-r));
+    return r;
+}
+
 int worker_serve(Worker *worker)
 {
     Daemon *daemon = worker->daemon;
-    int r;
+    int r = worker->options->no_keeper ? serve_alone(worker) : keep(worker);
+    bool has_failed = r < 0 || r == KEEPER_TRY_AGAIN || r == REFUSED;
 
-    if (worker->options->no_keeper) {
-        r = serve_alone(worker);
-    } else {
-        record_abandon(daemon);
-        r = keeper_run(&worker->keeper);
-        if (r < 0)
-            report_error("cannot start a worker: %s", strerror(-r));
-        if (r < 0 || r == KEEPER_TRY_AGAIN)
-            clean_up(daemon);
-    }
+    if (has_failed && (daemon->predecessor_fd >= 0 || daemon->is_restored))
+        leave_alone(daemon);
+    else if (has_failed)
+        clean_up(daemon);
     daemon->has_left = r == LEFT;
-    return r < 0 || r == KEEPER_TRY_AGAIN ? EXIT_FAILURE : daemon->has_left ? EXIT_SUCCESS : r;
+    return has_failed ? EXIT_FAILURE : daemon->has_left ? EXIT_SUCCESS : r;
 }

@@ -6,71 +6,72 @@
 #include "util/pages.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define COPIED_MAX ((size_t)65536) /* bytes at a time */
+typedef enum ImportStage {
+    IMPORT_ONCE,
+    IMPORT_BEGIN,
+    IMPORT_END,
+} ImportStage;
 
-/* Both are laid out alike. Through the mapping of the other, each page would be a fault. */
-typedef struct Copy {
-    const State *to, *from;
-    int to_fd, from_fd;
-    int error; /* a negative errno */
-} Copy;
+struct IvshmemServerImport {
+    ImportStage stage;
+    State to, from; /* laid out alike */
+    int from_fd;
+    dev_t device; /* with the inode, which memfd that is */
+    ino_t inode;
+    int error; /* a negative errno, of the copying */
+};
 
-static off_t offset_of(const Copy *copy, const void *part)
+/* Through the other's mapping, each page would be a fault. */
+static void read_part(IvshmemServerImport *import, char *part, size_t size, off_t offset)
 {
-    return (const char *)part - (const char *)copy->to->base;
-}
-
-/* A part that is looked at next. */
-static void copy_records(Copy *copy, void *part, size_t size)
-{
-    char *at = part;
-
     pages_make(part, size);
-    while (size > 0) {
-        ssize_t n = pread(copy->from_fd, at, size, offset_of(copy, at));
+    while (size > 0 && import->error == 0) {
+        ssize_t n = pread(import->from_fd, part, size, offset);
 
         if (n <= 0) {
-            copy->error = n < 0 ? -errno : -EBADMSG;
+            import->error = n < 0 ? -errno : -EBADMSG;
             return;
         }
-        at += n;
+        part += n;
+        offset += n;
         size -= (size_t)n;
     }
 }
 
-/* Of the views, from one memfd to the other. All of that range is there, as state_open() has seen.
- */
-static bool copy_part(void *opaque, const void *part, size_t size)
+/* What has been copied before is mapped on both sides, and takes no call. */
+static void copy_part(IvshmemServerImport *import, void *part, size_t size)
 {
-    Copy *copy = opaque;
-    char bytes[COPIED_MAX];
-    off_t at = offset_of(copy, part);
+    off_t offset = (char *)part - (char *)import->to.base;
+    char *from = (char *)import->from.base + offset;
 
-    while (size > 0) {
-        size_t n = size < sizeof(bytes) ? size : sizeof(bytes);
-        ssize_t done = pread(copy->from_fd, bytes, n, at);
-
-        if (done > 0)
-            done = pwrite(copy->to_fd, bytes, (size_t)done, at);
-        if (done <= 0) {
-            copy->error = done < 0 ? -errno : -EBADMSG;
-            return false;
-        }
-        at += done;
-        size -= (size_t)done;
+    if (import->stage == IMPORT_END) {
+        memcpy(part, from, size);
+        return;
     }
-    return true;
+    read_part(import, part, size, offset);
+    if (import->stage == IMPORT_BEGIN)
+        pages_touch(from, size);
+}
+
+static bool copy_view(void *opaque, const void *part, size_t size)
+{
+    IvshmemServerImport *import = opaque;
+
+    copy_part(import, (void *)(uintptr_t)part, size);
+    return import->error == 0;
 }
 
 /* Copies what recover() does not make anew. The other process can still write to its state: what is
  * looked at is in the copy alone, which nobody else sees. */
-static int copy(Copy *copy, ErrorText *error)
+static int copy(IvshmemServerImport *import, ErrorText *error)
 {
-    const State *to = copy->to, *from = copy->from;
-    StateHeader header = *from->header;
+    const State *to = &import->to;
+    StateHeader header = *import->from.header;
     size_t slots = header.slot_limit;
 
     if (slots > to->max_clients || header.listener_limit > LISTENERS_MAX ||
@@ -80,73 +81,140 @@ static int copy(Copy *copy, ErrorText *error)
     header.max_vectors = to->max_vectors;
     header.size = to->size;
     *to->header = header;
-    copy_records(copy, to->clients, slots * sizeof(*to->clients));
-    copy_records(copy, to->listeners, header.listener_limit * sizeof(*to->listeners));
-    copy_records(copy, to->batch, sizeof(*to->batch));
-    copy_records(copy, to->eventfds, slots * header.max_vectors * sizeof(*to->eventfds));
-    if (copy->error < 0 || !view_each_part(to, copy_part, copy))
-        return error_set(error, copy->error, "the state cannot be copied: %s",
-                         strerror(-copy->error));
+    import->error = 0;
+    copy_part(import, to->clients, slots * sizeof(*to->clients));
+    copy_part(import, to->listeners, header.listener_limit * sizeof(*to->listeners));
+    copy_part(import, to->batch, sizeof(*to->batch));
+    copy_part(import, to->eventfds, slots * header.max_vectors * sizeof(*to->eventfds));
+    if (import->error < 0 || !view_each_part(to, copy_view, import))
+        return error_set(error, import->error, "the state cannot be copied: %s",
+                         strerror(-import->error));
     return state_check(to, WIRE_N_IDS, error);
 }
 
 typedef struct Renumbering {
-    int (*renumber)(void *opaque, int fd);
+    int (*renumber)(void *opaque, int fd, bool passed);
     void *opaque;
     int lacking; /* a descriptor that did not come with the state; -1: none */
 } Renumbering;
 
-static void renumber_one(void *opaque, int32_t *fd)
+static void renumber_one(void *opaque, int32_t *fd, bool passed)
 {
     Renumbering *numbers = opaque;
     int there = *fd;
 
-    *fd = numbers->renumber(numbers->opaque, there);
+    *fd = numbers->renumber(numbers->opaque, there, passed);
     if (*fd < 0)
         numbers->lacking = there;
 }
 
-static int import(Copy *what, Renumbering *numbers, ErrorText *error)
+/* The copy's descriptors are this process's, which has passed none of them to anybody. */
+static int renumber_all(const State *to, Renumbering *numbers, ErrorText *error)
 {
-    int r = copy(what, error);
-
-    if (r < 0)
-        return r;
-    state_each_fd(what->to, renumber_one, numbers);
+    state_each_fd(to, renumber_one, numbers);
+    for (uint32_t slot = 0; slot < to->header->slot_limit; slot++)
+        to->clients[slot].passed = false;
     return numbers->lacking < 0
                ? 0
                : error_set(error, -EBADF, "descriptor %d of the state has not come with it",
                            numbers->lacking);
 }
 
-static int import_into(int fd, int from_fd, const State *from, Renumbering *numbers,
-                       ErrorText *error)
+void ivshmem_server_import_free(IvshmemServerImport *import)
 {
-    State to;
-    Copy copy = {&to, from, fd, from_fd, 0};
-    int r = state_new(&to, fd, from->max_clients, from->max_vectors);
-
-    if (r < 0)
-        return error_set(error, r, "no room for the state: %s", strerror(-r));
-    r = import(&copy, numbers, error);
-    state_free(&to);
-    return r;
+    if (!import)
+        return;
+    state_free(&import->to);
+    state_free(&import->from);
+    free(import);
 }
 
-int ivshmem_server_import(int to, int from, int (*renumber)(void *opaque, int fd), void *opaque,
-                          char why[IVSHMEM_SERVER_ERROR_SIZE])
+static int open_both(IvshmemServerImport *import, int to, int from, ErrorText *error)
+{
+    struct stat file;
+    int r = state_open(&import->from, from, error);
+
+    if (r < 0)
+        return r;
+    r = fstat(from, &file) < 0
+            ? -errno
+            : state_new(&import->to, to, import->from.max_clients, import->from.max_vectors);
+    if (r < 0)
+        return error_set(error, r, "no room for the state: %s", strerror(-r));
+    import->from_fd = from;
+    import->device = file.st_dev;
+    import->inode = file.st_ino;
+    return 0;
+}
+
+static IvshmemServerImport *import_new(int to, int from, int *r, ErrorText *error)
+{
+    IvshmemServerImport *import = calloc(1, sizeof(*import));
+
+    *r = import ? open_both(import, to, from, error)
+                : error_set(error, -ENOMEM, "no memory for the state");
+    if (*r == 0)
+        return import;
+    ivshmem_server_import_free(import);
+    return NULL;
+}
+
+static void tell(char why[IVSHMEM_SERVER_ERROR_SIZE], const ErrorText *error)
+{
+    (void)snprintf(why, IVSHMEM_SERVER_ERROR_SIZE, "%.*s", IVSHMEM_SERVER_ERROR_SIZE - 1,
+                   error->text);
+}
+
+IvshmemServerImport *ivshmem_server_import_begin(int to, int from)
+{
+    ErrorText error;
+    int r;
+    IvshmemServerImport *import = import_new(to, from, &r, &error);
+
+    if (!import)
+        return NULL;
+    /* It may change under our hands: what counts is the last time. The second is a rehearsal of
+     * that, after which this process has touched every page. */
+    import->stage = IMPORT_BEGIN;
+    (void)copy(import, &error);
+    import->stage = IMPORT_END;
+    (void)copy(import, &error);
+    return import;
+}
+
+bool ivshmem_server_import_is_of(const IvshmemServerImport *import, int from)
+{
+    struct stat file;
+
+    return fstat(from, &file) == 0 && file.st_dev == import->device && file.st_ino == import->inode;
+}
+
+int ivshmem_server_import_end(IvshmemServerImport *import,
+                              int (*renumber)(void *opaque, int fd, bool passed), void *opaque,
+                              char why[IVSHMEM_SERVER_ERROR_SIZE])
 {
     Renumbering numbers = {renumber, opaque, -1};
     ErrorText error;
-    State old;
-    int r = state_open(&old, from, &error);
+    int r = copy(import, &error);
 
-    if (r == 0) {
-        r = import_into(to, from, &old, &numbers, &error);
-        state_free(&old);
-    }
+    if (r == 0)
+        r = renumber_all(&import->to, &numbers, &error);
     if (r < 0)
-        (void)snprintf(why, IVSHMEM_SERVER_ERROR_SIZE, "%.*s", IVSHMEM_SERVER_ERROR_SIZE - 1,
-                       error.text);
+        tell(why, &error);
+    return r;
+}
+
+int ivshmem_server_import(int to, int from, int (*renumber)(void *opaque, int fd, bool passed),
+                          void *opaque, char why[IVSHMEM_SERVER_ERROR_SIZE])
+{
+    ErrorText error;
+    int r;
+    IvshmemServerImport *import = import_new(to, from, &r, &error);
+
+    if (import)
+        r = ivshmem_server_import_end(import, renumber, opaque, why);
+    else
+        tell(why, &error);
+    ivshmem_server_import_free(import);
     return r;
 }

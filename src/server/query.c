@@ -113,11 +113,6 @@ int ivshmem_server_n_listeners(const IvshmemServer *server)
     return server->core_ ? (int)server->core_->state.header->listener_limit : 0;
 }
 
-typedef struct FdVisitor {
-    void (*named)(void *opaque, int fd);
-    void *opaque;
-} FdVisitor;
-
 static Listener *find_listener(const IvshmemServer *server, int index)
 {
     return index < 0 || index >= ivshmem_server_n_listeners(server)
@@ -183,23 +178,6 @@ void ivshmem_server_each_own_fd(const IvshmemServer *server, void (*named)(void 
 
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         named(opaque, own[i]);
-}
-
-/* NOLINTNEXTLINE(readability-non-const-parameter): others that visit them renumber them */
-static void name_fd(void *opaque, int32_t *fd)
-{
-    const FdVisitor *visitor = opaque;
-
-    visitor->named(visitor->opaque, *fd);
-}
-
-void ivshmem_server_each_fd(const IvshmemServer *server, void (*named)(void *opaque, int fd),
-                            void *opaque)
-{
-    FdVisitor visitor = {named, opaque};
-
-    state_each_fd(&server->core_->state, name_fd, &visitor);
-    lobby_each_fd(&server->core_->lobby, named, opaque);
 }
 
 int ivshmem_server_adopt(IvshmemServer *server, int sock)

@@ -153,7 +153,7 @@ static const char *check_client(Check *check, uint32_t slot)
     if (!client->in_use)
         return NULL;
     if (!is_bool(&client->parked) || !is_bool(&client->reserved) || !is_bool(&client->read_only) ||
-        !is_bool(&client->has_read_setup))
+        !is_bool(&client->has_read_setup) || !is_bool(&client->passed))
         return "its properties";
     if ((wrong = check_place(check, slot)) || (wrong = check_fds(check, slot)))
         return wrong;

@@ -166,31 +166,30 @@ void state_free(State *state)
     *state = (State){0};
 }
 
-static void each_fd_of_client(const State *state, uint32_t slot,
-                              void (*visit)(void *opaque, int32_t *fd), void *opaque)
+void state_each_fd_of(const State *state, uint32_t slot, StateVisit *visit, void *opaque)
 {
     Client *client = &state->clients[slot];
 
     if (client->sock_fd >= 0)
-        visit(opaque, &client->sock_fd);
+        visit(opaque, &client->sock_fd, client->passed);
     for (uint32_t i = 0; i < client->n_vectors; i++)
-        visit(opaque, &state_eventfds(state, slot)[i]);
+        visit(opaque, &state_eventfds(state, slot)[i], client->passed);
 }
 
-void state_each_fd(const State *state, void (*visit)(void *opaque, int32_t *fd), void *opaque)
+void state_each_fd(const State *state, StateVisit *visit, void *opaque)
 {
-    visit(opaque, &state->header->memory_fd);
+    visit(opaque, &state->header->memory_fd, false);
     for (uint32_t i = 0; i < state->header->listener_limit; i++) {
         Listener *listener = &state->listeners[i];
 
         if (listener->in_use) {
-            visit(opaque, &listener->socket.fd);
-            visit(opaque, &listener->socket.lock_fd);
+            visit(opaque, &listener->socket.fd, false);
+            visit(opaque, &listener->socket.lock_fd, false);
         }
     }
     for (uint32_t slot = 0; slot < state->header->slot_limit; slot++)
         if (state->clients[slot].in_use)
-            each_fd_of_client(state, slot, visit, opaque);
+            state_each_fd_of(state, slot, visit, opaque);
 }
 
 void state_reset_progress(Client *client)
@@ -201,7 +200,7 @@ void state_reset_progress(Client *client)
     client->scan = 0;
     client->seen = 0;
     client->unread = 0;
-    client->parked = client->has_read_setup = false;
+    client->parked = client->has_read_setup = client->passed = false;
     client->kept = client->sealed = 0;
 }
 

@@ -112,6 +112,7 @@ typedef struct Client {
     bool reserved;       /* the slot stays when its connection ends */
     bool read_only;      /* what it gets of the memory */
     bool has_read_setup; /* as setup.h has seen it */
+    bool passed;         /* another process has its descriptors, of this connection (pass.c) */
     pid_t pid;
     uid_t uid;
     gid_t gid;
@@ -182,9 +183,15 @@ int state_open(State *state, int fd, ErrorText *error);
 /** Takes a state that is all zero, too. Closes no descriptor. */
 void state_free(State *state);
 
-/** Visits each descriptor that the state names, which can be renumbered thereby: the memory, the
- *  listeners' sockets and locks, the clients' sockets and eventfds. */
-void state_each_fd(const State *state, void (*visit)(void *opaque, int32_t *fd), void *opaque);
+/** What is done with a descriptor that the state names, which can be renumbered thereby.
+ *  @param passed  it is of a client that is so */
+typedef void StateVisit(void *opaque, int32_t *fd, bool passed);
+
+/** Visits each: the memory, the listeners' sockets and locks, the clients' sockets and eventfds. */
+void state_each_fd(const State *state, StateVisit *visit, void *opaque);
+
+/** Visits those of the client in a slot. */
+void state_each_fd_of(const State *state, uint32_t slot, StateVisit *visit, void *opaque);
 
 /** The client in the slot is as one that has been told nothing. */
 void state_reset_progress(Client *client);

@@ -20,6 +20,7 @@ void pages_fetch(const void *from, size_t size);
 /** The same for a range that is to be written to. */
 void pages_make(void *from, size_t size);
 
-/** The same, and reads a byte of each: where the machine is a virtual one, what the kernel has
- * mapped can still be a fault of its host's to the first who touches it. */
+/** The same, and reads a byte of each, for a process that has time: it lets others have the
+ * processor in between. Where the machine is a virtual one, what the kernel has mapped can still be
+ * a fault of its host's to the first who touches it. */
 void pages_touch(void *from, size_t size);

@@ -23,17 +23,18 @@ int parcel_send(int sock, const int *fds, uint32_t n)
 {
     uint32_t sent = 0;
 
-    while (sent < n) {
+    do {
         uint32_t now = n - sent < FDPASS_MAX_FDS ? n - sent : FDPASS_MAX_FDS;
         Message message = {.left = n - sent - now};
         ssize_t r;
 
-        memcpy(message.numbers, fds + sent, now * sizeof(int32_t));
-        r = fdpass_send(sock, &message, size_of(now), fds + sent, now);
+        for (uint32_t i = 0; i < now; i++)
+            message.numbers[i] = fds[sent + i];
+        r = fdpass_send(sock, &message, size_of(now), message.numbers, now);
         if (r < 0)
             return sent ? (int)sent : (int)r;
         sent += now;
-    }
+    } while (sent < n);
     return (int)sent;
 }
 
@@ -56,13 +57,18 @@ static int make_room(Parcel *parcel, uint32_t number)
 /* Closes the descriptor if there is no place for it. */
 static int put(Parcel *parcel, int32_t there, int fd)
 {
-    if (there >= 0 && make_room(parcel, (uint32_t)there) == 0 && parcel->here[there] < 0) {
-        parcel->here[there] = fd;
-        parcel->n_fds++;
-        return 0;
+    if (there < 0 || make_room(parcel, (uint32_t)there) < 0 ||
+        (parcel->here[there] >= 0 && !parcel->is_renewed)) {
+        fd_close(fd);
+        return -EBADMSG;
     }
-    fd_close(fd);
-    return -EBADMSG;
+    if (parcel->here[there] >= 0)
+        fd_close(parcel->here[there]);
+    else
+        parcel->n_fds++;
+    parcel->here[there] = fd;
+    parcel->n_came++;
+    return 0;
 }
 
 typedef ssize_t Receive(int sock, void *bytes, size_t n_bytes, int *fds, size_t max_fds,
@@ -77,7 +83,7 @@ static int receive(Parcel *parcel, int sock, uint32_t *left, Receive *how)
 
     if (length <= 0)
         return length < 0 ? (int)length : -ECONNRESET;
-    if (n == 0 || (size_t)length != size_of(n) || message.zero)
+    if ((size_t)length != size_of(n) || message.zero || (n == 0 && message.left))
         r = -EBADMSG;
     for (size_t i = 0; i < n; i++) {
         if (r < 0)
@@ -109,6 +115,11 @@ int parcel_peek(Parcel *parcel, int sock, uint32_t *n_fds)
             *n_fds = left + parcel->n_fds - before;
     }
     return r == -ECONNRESET || r == -EAGAIN ? 0 : r;
+}
+
+void parcel_expect(Parcel *parcel, uint32_t number)
+{
+    (void)make_room(parcel, number);
 }
 
 int parcel_at(const Parcel *parcel, int there)

@@ -5,10 +5,12 @@
  * be gone when they are received, as long as somebody holds the socket.
  *
  * A message: how many descriptors follow in later ones, a zero, and the number of each of its own,
- * 32 bits each in the machine's order. Both ends are on one machine.
+ * 32 bits each in the machine's order. Both ends are on one machine. A parcel of no descriptors is
+ * a message, too.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +19,8 @@ typedef struct Parcel {
     int32_t *here; /* by its number there; -1: none came */
     uint32_t n;
     uint32_t n_fds;
+    uint32_t n_came; /* descriptors, ever */
+    bool is_renewed; /* a number that comes again stands for the later one; else that is wrong */
 } Parcel;
 
 /**
@@ -45,6 +49,9 @@ int parcel_receive(Parcel *parcel, int sock, uint32_t *left);
  * @return 0 or a negative errno as of parcel_receive()
  */
 int parcel_peek(Parcel *parcel, int sock, uint32_t *n_fds);
+
+/** Makes room for numbers below this, so that it need not be made when descriptors come. */
+void parcel_expect(Parcel *parcel, uint32_t number);
 
 /** Takes a descriptor out, by its number there. @return the caller's, or -1: none came */
 int parcel_take(Parcel *parcel, int there);

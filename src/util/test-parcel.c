@@ -48,6 +48,18 @@ static void test_numbers_are_kept(void **state)
     fd_close(fds[1]);
 }
 
+static void test_nothing(void **state)
+{
+    Pair *pair = *state;
+    uint32_t left = 7;
+
+    assert_int_equal(parcel_send(pair->ends[0], &pair->event_fd, 0), 0);
+    assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), 0);
+    assert_int_equal(left, 0);
+    assert_int_equal(parcel.n_fds, 0);
+    assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), -EAGAIN);
+}
+
 static void open_many(const Pair *pair, int fds[static MANY])
 {
     for (unsigned i = 0; i < MANY; i++) {
@@ -117,7 +129,7 @@ static void test_wrong_messages(void **state)
     refuse(pair, (int32_t[]){0, 0}, 2, 1);
     refuse(pair, (int32_t[]){0, 0, 5}, 3, 2);
     refuse(pair, (int32_t[]){0, 0, 5, 6, 7}, 5, 2);
-    refuse(pair, (int32_t[]){0, 0}, 2, 0);
+    refuse(pair, (int32_t[]){1, 0}, 2, 0);
     refuse(pair, (int32_t[]){0, 1, 5}, 3, 1);
     refuse(pair, (int32_t[]){0, 0, -1}, 3, 1);
     refuse(pair, (int32_t[]){0, 0, INT32_MAX}, 3, 1);
@@ -157,6 +169,22 @@ static void test_number_twice(void **state)
     assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), 0);
     assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), -EBADMSG);
     assert_int_equal(parcel.n_fds, 1);
+}
+
+static void test_number_twice_for_another(void **state)
+{
+    Pair *pair = *state;
+    int open_before = count_open_fds();
+    uint32_t left;
+
+    parcel.is_renewed = true;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(parcel_send(pair->ends[0], &pair->event_fd, 1), 1);
+        assert_int_equal(parcel_receive(&parcel, pair->ends[1], &left), 0);
+        assert_int_equal(count_open_fds(), open_before + 1);
+    }
+    assert_int_equal(parcel.n_fds, 1);
+    assert_int_equal(parcel.n_came, 2);
 }
 
 /* The sender may be gone; the queue can be looked at again and again. */
@@ -199,10 +227,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_numbers_are_kept, open_pair, tear_down),
+        cmocka_unit_test_setup_teardown(test_nothing, open_pair, tear_down),
         cmocka_unit_test_setup_teardown(test_full_socket, open_pair, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_messages, open_pair, tear_down),
         cmocka_unit_test_setup_teardown(test_cut_short, open_pair, tear_down),
         cmocka_unit_test_setup_teardown(test_number_twice, open_pair, tear_down),
+        cmocka_unit_test_setup_teardown(test_number_twice_for_another, open_pair, tear_down),
         cmocka_unit_test_setup_teardown(test_peek_leaves_everything, open_pair, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_left_stays_open, open_pair, tear_down),
     };

@@ -16,6 +16,7 @@ from built import built
 from control import CommandError, Control
 from peer import Peer, fds_unread, settle
 from serve import children, eventually, is_sanitized, server_program, standby
+from successor import Successor, arguments, refused, take_over
 
 N_VECTORS = 2
 N_USED_UP = 1100  # IDs: more than a block of them
@@ -23,59 +24,9 @@ N_EVENTS = 300  # clients, of whose coming and going more is told than fits into
 KEEPER = [[], ["--no-keeper"]]
 
 
-class Successor:
-    """The other side's part, to be ended at any step."""
-
-    def __init__(self, path):
-        self.control = Control(path).__enter__().negotiate()
-        self.answer = self.control.ask("take-over")
-        self.socket = self.control.socket
-
-    def say(self, text):
-        self.socket.sendall(text)
-        return self
-
-    def receive(self, most=1 << 20):
-        """The parcel, or so many messages of it; gives its descriptors by their numbers there."""
-        fds = {}
-        for _ in range(most):
-            data, controls, _, _ = self.socket.recvmsg(4096, 4096)
-            got = array.array("i")
-            for _, _, bytes_ in controls:
-                got.frombytes(bytes_)
-            words = array.array("i", data)
-            fds.update(zip(words[2:], got))
-            if words[0] == 0:
-                break
-        return fds
-
-    def close(self):
-        self.control.__exit__()
-
-
 @pytest.fixture(name="old", params=KEEPER, ids=["keeper", "alone"])
 def fixture_old(controlled, request):
     return controlled("--memfd", *request.param, n_vectors=N_VECTORS)
-
-
-def arguments(server, *more, control=None):
-    return [server_program(), *[a for a in server.arguments if a not in ("--control", str(server.control))],
-            "--take-over", control or server.control, *more]
-
-
-def take_over(server, stack, *more, control=None):
-    """Starts the successor, waits until the predecessor has ended, and ends it with the test."""
-    process = subprocess.Popen(arguments(server, *more, control=control), stderr=subprocess.PIPE, text=True)
-
-    def end():
-        process.terminate()
-        _, errors = process.communicate(timeout=20)
-        assert process.returncode == 0, errors
-
-    stack.callback(end)
-    assert server.process.wait(timeout=20) == 0, server.log()
-    server.expected = ["another process has taken over"]
-    return process
 
 
 @pytest.mark.parametrize("keeper", KEEPER, ids=["keeper", "alone"])
@@ -167,6 +118,31 @@ def test_worker_that_dies_after_it_let_go(controlled, place, stack):
     old.expected = ["the take-over failed", "worker was killed"]
 
 
+@pytest.mark.parametrize("after", ["parcel", "prepared", "serving"])
+def test_worker_that_dies_and_the_successor_serves(controlled, place, after):
+    """The next one must not: it hears what the last one has heard, or was to hear."""
+    old = controlled("--memfd", n_vectors=N_VECTORS)
+    old.expected = ["another process has taken over", "worker was killed"]
+    place.peer(N_VECTORS, old.socket)
+    successor = Successor(old.control)
+    fds = successor.say(b"R").receive()
+    manifest = fds[successor.answer["manifest"]]
+    eventually(lambda: "successor-fd" in json.loads(os.pread(manifest, *struct_of(manifest))), what="it written down")
+    for byte in [b"", b"P", b"S"][:["parcel", "prepared", "serving"].index(after) + 1]:
+        successor.say(byte)
+    os.kill(children(old.process.pid)[0], signal.SIGKILL)
+    if after != "serving":
+        successor.say({"parcel": b"P", "prepared": b""}[after])
+        assert successor.socket.recv(1) == b"G"
+        successor.say(b"S")
+    for fd in fds.values():
+        os.close(fd)
+    successor.close()
+    assert old.process.wait(timeout=20) == 0, old.log()
+    assert "this server goes on" not in old.errors()
+    old.process = None
+
+
 def test_answer_that_has_to_wait_for_events_to_be_read(old, place):
     """The predecessor serves on until it is out."""
     with Control(old.control) as control:
@@ -207,13 +183,6 @@ def struct_of(manifest):
     """Length and place of a manifest's text."""
     words = array.array("Q", os.pread(manifest, 24, 0))
     return words[2] >> 1, ((words[2] & 1) + 1) << 30
-
-
-def refused(command):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 1
-    line, = done.stderr.splitlines()
-    return line
 
 
 def test_refusals(old, place, tmp_path):

@@ -7,7 +7,7 @@ import random
 
 import pytest
 from crowd import Crowd
-from disturbances import Kill, Mixed, Restart, TakeOver, TakeOverKilled
+from disturbances import LEAVES, Kill, Mixed, Restart, TakeOver, TakeOverKilled
 from manager import Manager
 from serve import eventually
 
@@ -15,7 +15,6 @@ N_CLIENTS = 50
 N_VECTORS = 4
 MANY = 300
 KILLED = "the worker was killed by signal 9"
-LEAVES = "another process has taken over"
 FAILED = "the take-over failed when"
 ROUND = 25  # disturbances between two looks at everything
 

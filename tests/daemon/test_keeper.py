@@ -12,7 +12,7 @@ import time
 
 import pytest
 from built import built
-from peer import settle
+from peer import ring_each_other, settle
 from serve import children, eventually, is_sanitized, kill_if_there, mapped_states, name_of, standby, started_by, state, status_of
 
 N_VECTORS = 3
@@ -48,14 +48,6 @@ def kill_worker(server):
     os.kill(worker_of(server), signal.SIGKILL)
 
 
-def ring_each_other(peers):
-    for sender in peers:
-        for owner in peers:
-            if owner is not sender:
-                sender.ring(owner.id, N_VECTORS - 1)
-                assert owner.wait(N_VECTORS - 1)
-
-
 def test_client_sees_nothing(kept, connect):
     peers = [connect(kept).setup() for _ in range(3)]
     settle(peers)
@@ -67,7 +59,7 @@ def test_client_sees_nothing(kept, connect):
     eventually(lambda: None not in started_by(kept.process.pid).values(), what="the dead one reaped")
     settle([*peers, newcomer])
     assert [len(peer.history) - n for peer, n in zip(peers, before)] == [N_VECTORS] * 3
-    ring_each_other([*peers, newcomer])
+    ring_each_other([*peers, newcomer], N_VECTORS - 1)
     newcomer.close()
     for peer in peers:
         peer.until_gone(newcomer.id)
@@ -100,7 +92,7 @@ def test_ends_while_there_is_no_worker(kept, connect):
         for i in ids:
             peer.until_gone(i)
     settle([*stays, connect(kept).setup()])
-    ring_each_other(stays)
+    ring_each_other(stays, N_VECTORS - 1)
 
 
 def test_next_knows_of_a_thousand_that_have_gone(kept, connect):
@@ -130,7 +122,7 @@ def test_next_one_stands_by(kept, connect):
         eventually(lambda waits=waits: worker_of(kept) == waits, what="the one that stood by at work")
         peers.append(connect(kept).setup())
     settle(peers)
-    ring_each_other(peers)
+    ring_each_other(peers, N_VECTORS - 1)
 
 
 def test_standby_that_is_killed(kept, connect):
@@ -285,7 +277,7 @@ def test_killed_again_and_again(kept, connect):
     for guest in guests:
         guest.setup()
     settle([*stays, *guests])
-    ring_each_other(stays)
+    ring_each_other(stays, N_VECTORS - 1)
     for peer in [*stays, *guests]:
         peer.close()
     eventually(lambda: kept.n_fds() <= kept.fds_at_start, what="its descriptors as at the start")
@@ -301,7 +293,7 @@ def test_next_worker_lacks_descriptors(kept, connect):
     eventually(lambda: kept.errors().count("Too many open files") > 1, what="a second try")
     undo()
     settle([*peers, connect(kept).setup()])
-    ring_each_other(peers)
+    ring_each_other(peers, N_VECTORS - 1)
 
 
 def test_next_worker_lacks_a_descriptor_for_a_region(kept, connect):
@@ -318,7 +310,7 @@ def test_next_worker_lacks_a_descriptor_for_a_region(kept, connect):
     undo()
     newcomer = connect(kept).setup()
     settle([*peers, newcomer])
-    ring_each_other([*peers, newcomer])
+    ring_each_other([*peers, newcomer], N_VECTORS - 1)
 
 
 @pytest.mark.skipif(is_sanitized(), reason="a sanitizer's own library must be loaded first")
@@ -339,7 +331,7 @@ def test_next_worker_cannot_sort_out(serve, connect, monkeypatch):
     undo()
     newcomer = connect(kept).setup()
     settle([*peers, newcomer])
-    ring_each_other([*peers, newcomer])
+    ring_each_other([*peers, newcomer], N_VECTORS - 1)
 
 
 def test_end_that_a_killed_worker_was_asked_for(kept, connect):
@@ -390,7 +382,7 @@ def test_gives_up_and_holds_everything(kept, connect):
     eventually(gives_up, timeout=60, what="that it gives up")
     # On a busy machine a worker may live so long before it is killed that the series begins again.
     assert kept.errors().count(f" ({SERIES} in a row)") == 1
-    ring_each_other(peers)
+    ring_each_other(peers, N_VECTORS - 1)
     assert not any(peer.closed(timeout=0) for peer in peers)
     assert kept.stop(signal.SIGTERM) == 0
     assert not kept.socket.exists()

@@ -15,6 +15,7 @@ from serve import children, eventually, started_by, state
 TIMEOUT = 20.0
 SETTLED = 0.25  # seconds that a worker must live so that its death begins a new series
 MOST_IN_A_ROW = 5  # of 20, after which no more are started
+LEAVES = "another process has taken over"
 LAST_PART = 0.2  # of what a take-over needs, from the start of the new process
 
 
@@ -125,13 +126,13 @@ class TakeOverKilled:
         eventually(is_stopped, what="the successor stopped")
 
     def _is_served_by(self, successor):
-        """A worker that has been told that it is no longer needed does not sleep until it has
-        ended. One that sleeps has not been told."""
+        """A worker that has been told that it is no longer needed does not sleep before it has said so.
+        One that sleeps and has not has not been told."""
         deadline = time.monotonic() + TIMEOUT
         while self._server.process.poll() is None:
             try:
                 if any(state(pid) == "S" for pid in children(self._server.process.pid)):
-                    return False
+                    return self._server.errors().count(LEAVES) > self.n_late
             except (FileNotFoundError, ProcessLookupError):
                 pass  # it has ended meanwhile
             assert time.monotonic() < deadline, f"{successor.pid} is neither:\n{self._server.log()}"

@@ -314,6 +314,15 @@ def fds_unread(peers):
     return n
 
 
+def ring_each_other(peers, vector):
+    """Each rings each other one at that vector, and is heard."""
+    for sender in peers:
+        for owner in peers:
+            if owner is not sender:
+                sender.ring(owner.id, vector)
+                assert owner.wait(vector)
+
+
 def settle(peers, timeout=TIMEOUT):
     """Reads until all the peers are set up and each knows the others, completely, and nobody else."""
     ids = set()

@@ -31,7 +31,7 @@ static void watch(Session *session)
 {
     uint32_t events = 0;
 
-    if (may_take(session) && !session->has_ended)
+    if ((may_take(session) && !session->has_ended) || (session->is_leaving && !unread(session)))
         events |= EPOLLIN;
     if (unread(session) || (session->in_used && !session->framer.scanned))
         events |= EPOLLOUT;
@@ -184,13 +184,24 @@ static bool read_some(Session *session)
     return n >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
+/* Of two who have asked for everything, it is the later one who gets it. */
+static void begin_to_leave(Session *session)
+{
+    for (Session *other = session->control->sessions, *next; other; other = next) {
+        next = other->next;
+        if (other->is_leaving)
+            session_close(other);
+    }
+    session->is_leaving = true;
+    session->control->hands_over = false;
+}
+
 /* The answer to the command is out: what follows is another protocol (succession.h). */
 static void hand_over(Session *session)
 {
-    if (session->handler.retired)
-        return;
-    daemon_hand_over(session->control->daemon, session->handler.fd);
-    session_close(session);
+    if (!session->handler.retired &&
+        !daemon_hand_over(session->control->daemon, session->handler.fd))
+        session_close(session);
 }
 
 /* Whether the session may do a command in this turn of the loop: one of all sessions together, as
@@ -229,8 +240,8 @@ static void ready(void *owner, uint32_t events)
     }
     if (may_take(session) && (session->in_used || session->has_ended))
         take_command(session);
-    session->is_leaving |= session->control->hands_over;
-    session->control->hands_over = false;
+    if (session->control->hands_over)
+        begin_to_leave(session);
     if (!session->handler.retired)
         flush(session);
     if (session->is_leaving && !unread(session))

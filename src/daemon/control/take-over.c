@@ -17,7 +17,7 @@ int run_query_manifest(Daemon *daemon, json_t *arguments, json_t **result, Error
     return *result ? 0 : error_set(error, -ENOMEM, "no memory for the manifest");
 }
 
-/* The session that asked for it is handed everything when it has been answered. */
+/* The session that asked for it is handed everything when it has been answered, and says so. */
 int run_take_over(Daemon *daemon, json_t *arguments, json_t **result, ErrorText *error)
 {
     int r = succession_check(daemon, error);
@@ -25,7 +25,8 @@ int run_take_over(Daemon *daemon, json_t *arguments, json_t **result, ErrorText 
     (void)arguments;
     if (r < 0)
         return r;
-    *result = json_pack("{s:i}", "manifest", daemon->manifest_fd);
+    *result = json_pack("{s:i,s:b}", "manifest", daemon->manifest_fd, "passes-ahead", true);
+    succession_begin(daemon);
     daemon->control.hands_over = true;
     return 0;
 }

@@ -14,6 +14,8 @@ typedef struct Gate {
     _Atomic uint32_t word;    /* twice the latest number that was let in, and its task */
     _Atomic uint32_t reached; /* the latest number that has come to it */
     _Atomic uint32_t passed;  /* the latest number that has come through */
+    _Atomic bool served;      /* by anybody, ever */
+    _Atomic uint32_t heard;   /* calls, by whoever came to it last */
     _Atomic uint32_t calls;   /* how often whoever waits was to look ahead again */
     _Atomic uint32_t bell;    /* another number with each of both: what is slept on */
 } Gate;
@@ -59,6 +61,7 @@ void gate_listen(void)
 
 bool gate_wait(uint32_t number, KeeperTask *task)
 {
+    atomic_store(&gate->heard, n_heard);
     atomic_store(&gate->reached, number);
     for (;;) {
         uint32_t bell = atomic_load(&gate->bell), now = atomic_load(&gate->word);
@@ -74,7 +77,8 @@ bool gate_wait(uint32_t number, KeeperTask *task)
 
 bool gate_is_reached(uint32_t number)
 {
-    return atomic_load(&gate->reached) >= number;
+    return atomic_load(&gate->reached) >= number &&
+           atomic_load(&gate->heard) == atomic_load(&gate->calls);
 }
 
 void gate_pass(uint32_t number)
@@ -85,4 +89,15 @@ void gate_pass(uint32_t number)
 bool gate_is_passed(uint32_t number)
 {
     return atomic_load(&gate->passed) >= number;
+}
+
+void gate_serve(void)
+{
+    if (gate)
+        atomic_store(&gate->served, true);
+}
+
+bool gate_is_served(void)
+{
+    return atomic_load(&gate->served);
 }

@@ -18,7 +18,8 @@ int gate_make(void);
  * let in, or more if some have ended before. */
 void gate_open(uint32_t number, KeeperTask task);
 
-/** Whether the process with this number, or one with a higher number, has come to the gate. */
+/** Whether the process with this number, or one with a higher number, has come to the gate, and has
+ * heard every call. */
 bool gate_is_reached(uint32_t number);
 
 /** Has those who wait look ahead again. Does nothing if there is no gate. */
@@ -36,3 +37,9 @@ void gate_pass(uint32_t number);
 
 /** Whether it has said so, or one with a higher number. */
 bool gate_is_passed(uint32_t number);
+
+/** Who has been let in does what it was let in for. Does nothing if there is no gate. */
+void gate_serve(void);
+
+/** Whether anybody has said so, ever. */
+bool gate_is_served(void);

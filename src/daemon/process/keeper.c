@@ -27,7 +27,7 @@
 #define FIRST_WAIT (NS_PER_S / 100)
 #define MOST_WAIT  (NS_PER_S / 5)
 
-/* Between looks whether a process has come to the gate, or through it. */
+/* Between looks whether a process has come to the gate, or through it, or serves. */
 #define LOOK_WAIT (NS_PER_S / 1000)
 
 /* For the first worker to come to the gate. */
@@ -197,6 +197,7 @@ static void do_chores(Keeper *keeper)
     if (!has_chores(keeper) || deadline_now() < keeper->chores_at)
         return;
     reap(&keeper->dead);
+    keeper->job->settled(keeper->context);
     if (keeper->standby > 0 || keeper->n_lost >= MOST_LOST)
         return;
     keeper->standby = spawn_standby(keeper, keeper->n_killed + 1);
@@ -210,6 +211,10 @@ static const struct timespec *patience(const Keeper *keeper, struct timespec *ti
     const struct timespec *watchdog = watchdog_wait(time);
     int64_t left = keeper->chores_at - deadline_now();
 
+    if (!keeper->is_served) {
+        *time = timespec_of(LOOK_WAIT);
+        return time;
+    }
     if (!has_chores(keeper) || (watchdog && timespec_ns(watchdog) < left))
         return watchdog;
     *time = timespec_of(left > 0 ? left : 0);
@@ -230,6 +235,15 @@ static int next_signal(const Keeper *keeper)
     return sigtimedwait(&set, NULL, &time);
 }
 
+/* Says so once, that there is somebody who serves. */
+static void check_served(Keeper *keeper)
+{
+    if (keeper->is_served || !gate_is_served())
+        return;
+    keeper->is_served = true;
+    keeper->job->served(keeper->context);
+}
+
 /* Passes signals on to the worker until it has ended, and notes one that asks for the end. Does
  * what is left to do in the first pause. seccomp-keeper: kill waitid */
 static siginfo_t wait_for_worker(Keeper *keeper, KeeperTask *next)
@@ -239,6 +253,7 @@ static siginfo_t wait_for_worker(Keeper *keeper, KeeperTask *next)
     for (;;) {
         int number = next_signal(keeper);
 
+        check_served(keeper);
         end_if_hung(keeper->worker);
         if (number > 0 && has_ended(keeper->worker, &end)) {
             if (number != SIGCHLD)
@@ -389,10 +404,14 @@ int keeper_init(Keeper *keeper, const KeeperJob *job, void *context)
 
 void keeper_stand_by(Keeper *keeper)
 {
+    keeper->standby = spawn_standby(keeper, 0);
+}
+
+void keeper_await_standby(Keeper *keeper)
+{
     const struct timespec pause = timespec_of(LOOK_WAIT);
     int64_t deadline = deadline_now() + STANDBY_WAIT;
 
-    keeper->standby = spawn_standby(keeper, 0);
     while (keeper->standby > 0 && !gate_is_reached(keeper->number) && deadline_now() < deadline) {
         (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
         check_standby(keeper);
@@ -402,6 +421,11 @@ void keeper_stand_by(Keeper *keeper)
 void keeper_call(void)
 {
     gate_call();
+}
+
+void keeper_serve(void)
+{
+    gate_serve();
 }
 
 int keeper_run(Keeper *keeper)

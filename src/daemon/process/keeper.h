@@ -48,6 +48,10 @@ typedef struct KeeperJob {
     /** Its work. @param n_killed  how many workers before it were killed, ever
      *  @return its exit status, 0 to 255 */
     int (*work)(void *context, KeeperTask task, unsigned n_killed);
+    /** In the keeper: a worker serves (keeper_serve()), the first one ever. */
+    void (*served)(void *context);
+    /** In the keeper, later: nobody waits for it to do what is left to do. */
+    void (*settled)(void *context);
 } KeeperJob;
 
 /** One in a process. All is its own. */
@@ -62,6 +66,7 @@ typedef struct Keeper {
     uint32_t awaited;  /* the same, of the worker */
     unsigned n_killed; /* workers, ever */
     unsigned n_lost;   /* ended while they stood by for this worker, or could not be made */
+    bool is_served;    /* a worker has said that it serves */
     int64_t chores_at; /* when it has settled, or one that stood by has ended a while ago */
 } Keeper;
 
@@ -69,16 +74,23 @@ typedef struct Keeper {
  *  @return 0 or a negative errno */
 int keeper_init(Keeper *keeper, const KeeperJob *job, void *context);
 
-/** Has the first worker stand by before keeper_run(), and waits until it does. If it cannot, that
- * makes one. It sees what this process opens later, not what it writes to its memory. */
+/** Has the first worker stand by before keeper_run(). If it cannot, that makes one. It sees what
+ * this process opens later, not what it writes to its memory. */
 void keeper_stand_by(Keeper *keeper);
+
+/** Waits until it does, and has looked ahead; again after a keeper_call(). */
+void keeper_await_standby(Keeper *keeper);
 
 /** By a worker: much has changed. Whoever stands by is to look ahead again. Does nothing without a
  * keeper. */
 void keeper_call(void);
 
+/** By a worker: it serves. Does nothing without a keeper. */
+void keeper_serve(void);
+
 /**
- * Keeps a worker at work until one ends by itself. SIGTERM, SIGINT and SIGHUP are passed on to it.
+ * Keeps a worker at work until one ends by itself.
+ * SIGTERM, SIGINT and SIGHUP are passed on to it.
  *
  * @return the exit status of the last worker, or a negative errno: none could be started
  */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/resume/record.h"
 
-#include "daemon/process/keeper.h"
 #include "daemon/process/report.h"
 #include "daemon/resume/manifest.h"
 #include "daemon/settings/settings-json.h"
@@ -91,14 +90,11 @@ json_t *record_text(const Daemon *daemon)
 int record_write(const Daemon *daemon)
 {
     json_t *text;
-    int r;
 
     if (daemon->manifest_fd < 0)
         return 0;
     text = record_text(daemon);
-    r = text ? manifest_store(daemon->manifest_fd, text) : -ENOMEM;
-    keeper_call();
-    return r;
+    return text ? manifest_store(daemon->manifest_fd, text) : -ENOMEM;
 }
 
 static int read_fd(const json_t *text, const char *name)
@@ -263,7 +259,10 @@ void record_abandon(Daemon *daemon)
     loop_free(&daemon->loop);
 }
 
-void record_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque)
+typedef void EachFd(const IvshmemServer *server, void (*named)(void *opaque, int fd), void *opaque);
+
+static void name_each(const Daemon *daemon, EachFd *of_server, void (*named)(void *opaque, int fd),
+                      void *opaque)
 {
     named(opaque, daemon->manifest_fd);
     named(opaque, daemon->control.socket.fd);
@@ -273,14 +272,26 @@ void record_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), v
     named(opaque, daemon->successor_fd);
     for (const DaemonRegion *region = daemon->regions; region; region = region->next) {
         named(opaque, region->state_fd);
-        ivshmem_server_each_fd(&region->server, named, opaque);
+        of_server(&region->server, named, opaque);
     }
+}
+
+void record_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque)
+{
+    name_each(daemon, ivshmem_server_each_fd, named, opaque);
+}
+
+void record_each_fd_left(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque)
+{
+    name_each(daemon, ivshmem_server_each_fd_left, named, opaque);
 }
 
 void record_each_own_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque)
 {
     named(opaque, daemon->loop.epoll_fd);
     named(opaque, daemon->control.reserve_fd);
+    named(opaque, daemon->daemonize->ready_fd);
+    named(opaque, daemon->daemonize->null_fd);
     for (const DaemonRegion *region = daemon->regions; region; region = region->next)
         ivshmem_server_each_own_fd(&region->server, named, opaque);
 }

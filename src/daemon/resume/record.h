@@ -41,5 +41,8 @@ void record_abandon(Daemon *daemon);
 /** Names the descriptors of all that is written down, the manifest's own too. */
 void record_each_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque);
 
+/** The same, but for those of clients that have been passed ahead (ivshmem_server_pass()). */
+void record_each_fd_left(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque);
+
 /** Names those that the daemon has beside them, for this process alone. */
 void record_each_own_fd(const Daemon *daemon, void (*named)(void *opaque, int fd), void *opaque);

@@ -145,29 +145,30 @@ int store_put(const Daemon *daemon, ErrorText *error)
 
 int store_take(Daemon *daemon, ErrorText *error)
 {
-    _cleanup_(parcel_free) Parcel parcel = {0};
+    _cleanup_(inheritance_free) Inheritance inheritance = {0};
+    Parcel *parcel = &inheritance.rest;
     const Passed *passed = daemon->passed;
     uint32_t n_fds = 0;
     int r = 0, manifest = -1;
 
     for (unsigned i = 0; r == 0 && i < passed->n_parcels; i++) {
-        uint32_t before = parcel.n_fds;
+        uint32_t before = parcel->n_fds;
 
-        r = parcel_peek(&parcel, passed->parcels[i].fd, &n_fds);
-        if (parcel.n_fds > before)
+        r = parcel_peek(parcel, passed->parcels[i].fd, &n_fds);
+        if (parcel->n_fds > before)
             manifest = passed->parcels[i].manifest;
     }
-    if (r == 0 && parcel.n_fds != n_fds)
+    if (r == 0 && parcel->n_fds != n_fds)
         r = -EBADMSG;
     if (r < 0)
         return error_set(
             error, r, "the service manager's store has %u of %u descriptors for us: %s%s",
-            parcel.n_fds, n_fds, strerror(-r), r == -EBADMSG ? " (see LimitNOFILE)" : "");
+            parcel->n_fds, n_fds, strerror(-r), r == -EBADMSG ? " (see LimitNOFILE)" : "");
     daemon->manifest_fd = manifest_new();
     r = daemon->manifest_fd < 0
             ? error_set(error, daemon->manifest_fd, "no room for the manifest: %s",
                         strerror(-daemon->manifest_fd))
-            : inherit(&parcel, manifest, -1, daemon->manifest_fd, error);
+            : inherit(&inheritance, manifest, -1, daemon->manifest_fd, error);
     daemon->is_restored = r == 0;
     return r;
 }

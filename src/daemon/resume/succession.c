@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/resume/succession.h"
 
-#include "daemon/resume/inherit.h"
 #include "daemon/resume/manifest.h"
 #include "daemon/resume/record.h"
 #include "daemon/share.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
 #include "util/fd-list.h"
+#include "util/fdpass.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -15,8 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 10000 /* for each step of the other, in which nobody is served */
-#define RETRY_MS    1     /* until descriptors that are on their way may have been received */
+#define PATIENCE_MS 10000                /* for each step of the other, in which nobody is served */
+#define WORTHWHILE  (FDPASS_MAX_FDS / 2) /* descriptors that are passed ahead, in a message */
+#define RETRY_MS    1 /* until descriptors that are on their way may have been received */
 
 static int say(int sock, SuccessionByte byte)
 {
@@ -25,12 +26,19 @@ static int say(int sock, SuccessionByte byte)
     return send(sock, &text, 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
-/* seccomp: poll ppoll recvfrom */
-static int hear(int sock, SuccessionByte expected, int timeout_ms)
+/* What has been said, without waiting. @return it or a negative errno. seccomp: recvfrom */
+static int take_byte(int sock, int flags)
+{
+    char byte;
+    ssize_t n = recv(sock, &byte, 1, MSG_DONTWAIT | flags);
+
+    return n > 0 ? (unsigned char)byte : n < 0 ? -errno : -ECONNRESET;
+}
+
+/* seccomp: poll ppoll */
+static int await_byte(int sock, int timeout_ms)
 {
     struct pollfd event = {.fd = sock, .events = POLLIN};
-    char byte;
-    ssize_t n;
     int r;
 
     do {
@@ -38,10 +46,16 @@ static int hear(int sock, SuccessionByte expected, int timeout_ms)
     } while (r < 0 && errno == EINTR);
     if (r <= 0)
         return r < 0 ? -errno : -ETIMEDOUT;
-    n = recv(sock, &byte, 1, 0);
-    if (n <= 0)
-        return n < 0 ? -errno : -ECONNRESET;
-    return byte == (char)expected ? 0 : -EPROTO;
+    return 0;
+}
+
+static int hear(int sock, SuccessionByte expected, int timeout_ms)
+{
+    int r = await_byte(sock, timeout_ms);
+
+    if (r == 0)
+        r = take_byte(sock, 0);
+    return r < 0 ? r : r == (int)expected ? 0 : -EPROTO;
 }
 
 /* The socket's buffer, and what the kernel lets be on its way, empty as the other receives. */
@@ -70,24 +84,24 @@ static int send_all(int sock, const int *fds, uint32_t n)
     return 0;
 }
 
-static int send_everything(const Daemon *daemon, int sock)
+static int send_rest(const Daemon *daemon, int sock)
 {
     _cleanup_(fd_list_free) FdList list = {0};
 
-    record_each_fd(daemon, fd_list_add, &list);
+    record_each_fd_left(daemon, fd_list_add, &list);
     return list.is_short ? -ENOMEM : send_all(sock, list.fds, list.n);
 }
 
-/* From GO on. Written down before it is said: a next worker must wait, too. */
-static int let_go(Daemon *daemon, int sock)
+/* A next worker must wait as this one does from GO on. Written down well before it is said: the
+ * other has something to do meanwhile. */
+static int write_down(Daemon *daemon, int sock)
 {
     int r = fcntl(sock, F_DUPFD_CLOEXEC, 0);
 
     if (r < 0)
         return -errno;
     daemon->successor_fd = r;
-    r = record_write(daemon);
-    return r < 0 ? r : say(sock, SUCCESSION_GO);
+    return record_write(daemon);
 }
 
 /* Written down before the descriptor is closed: a next worker would take whatever has its number
@@ -119,9 +133,23 @@ int succession_check(const Daemon *daemon, ErrorText *error)
     return 0;
 }
 
+/* Waits until the successor serves. That it says so stays on the connection, for a next worker; a
+ * worker that was killed may not have heard that it was prepared. */
+static int hear_serving(int sock)
+{
+    int r;
+
+    do {
+        r = await_byte(sock, -1);
+        if (r == 0)
+            r = take_byte(sock, MSG_PEEK);
+    } while (r == SUCCESSION_PREPARED && (r = take_byte(sock, 0)) == SUCCESSION_PREPARED);
+    return r < 0 ? r : r == SUCCESSION_SERVING ? 0 : -EPROTO;
+}
+
 static int await(Daemon *daemon, ErrorText *error)
 {
-    int r = hear(daemon->successor_fd, SUCCESSION_SERVING, -1);
+    int r = hear_serving(daemon->successor_fd);
 
     return r < 0 ? fail(daemon, r, "the successor was to serve", error) : 0;
 }
@@ -133,22 +161,84 @@ int succession_await(Daemon *daemon, ErrorText *error)
     return await(daemon, error);
 }
 
-int succession_hand_over(Daemon *daemon, int sock, ErrorText *error)
+static int hand_over(Daemon *daemon, int sock, ErrorText *error)
 {
-    int r = hear(sock, SUCCESSION_READY, PATIENCE_MS);
+    int r;
 
-    if (r < 0)
-        return fail(daemon, r, "the successor was to be ready", error);
     share_lift_limit();
-    r = send_everything(daemon, sock);
+    r = send_rest(daemon, sock);
     share_limit(daemon);
     if (r < 0)
         return fail(daemon, r, "the descriptors were sent", error);
+    r = write_down(daemon, sock);
+    if (r < 0)
+        return fail(daemon, r, "that was to be written down", error);
     r = hear(sock, SUCCESSION_PREPARED, PATIENCE_MS);
     if (r < 0)
         return fail(daemon, r, "the successor was to prepare itself", error);
-    r = let_go(daemon, sock);
+    r = say(sock, SUCCESSION_GO);
     return r < 0 ? fail(daemon, r, "the successor was to begin", error) : await(daemon, error);
+}
+
+/* One message: the other has received all that was sent before, so there is room for it. */
+static int pass(const Daemon *daemon, int sock, const FdList *list)
+{
+    int r;
+
+    if (list->is_short)
+        return -ENOMEM;
+    share_lift_limit();
+    r = parcel_send(sock, list->fds, list->n);
+    share_limit(daemon);
+    return r < 0 ? r : r == (int)list->n ? 0 : -ENOBUFS;
+}
+
+static int pass_states(const Daemon *daemon, int sock)
+{
+    _cleanup_(fd_list_free) FdList list = {0};
+
+    for (const DaemonRegion *region = daemon->regions; region; region = region->next)
+        fd_list_add(&list, region->state_fd);
+    return pass(daemon, sock, &list);
+}
+
+/* A message full, of whole clients. Those that do not fit in one are left for the rest. */
+static int pass_more(const Daemon *daemon, int sock)
+{
+    _cleanup_(fd_list_free) FdList list = {0};
+    uint32_t n = 0;
+
+    for (DaemonRegion *region = daemon->regions; region && n < FDPASS_MAX_FDS;
+         region = region->next)
+        n += ivshmem_server_pass(&region->server, FDPASS_MAX_FDS - n, fd_list_add, &list);
+    return pass(daemon, sock, &list);
+}
+
+void succession_begin(const Daemon *daemon)
+{
+    for (DaemonRegion *region = daemon->regions; region; region = region->next)
+        ivshmem_server_pass_begin(&region->server);
+}
+
+int succession_hand_over(Daemon *daemon, int sock, ErrorText *error)
+{
+    int r = take_byte(sock, 0);
+
+    switch (r) {
+    case SUCCESSION_READY:
+        return hand_over(daemon, sock, error);
+    case SUCCESSION_STATES:
+        r = pass_states(daemon, sock);
+        break;
+    case SUCCESSION_MORE:
+        r = pass_more(daemon, sock);
+        break;
+    default:
+        if (r == -EAGAIN || r == -EINTR)
+            return -EAGAIN;
+        return fail(daemon, r < 0 ? r : -EPROTO, "the successor was to be ready", error);
+    }
+    return r < 0 ? fail(daemon, r, "descriptors were sent ahead", error) : -EAGAIN;
 }
 
 /* What a predecessor hands over is done, such as removing the pidfile that it names: anybody could
@@ -214,36 +304,72 @@ int succession_meet(Succession *succession, Daemon *daemon, const char *control,
     return r < 0 ? r : learn(succession, daemon, error);
 }
 
-/* Asks for everything. @return number of the manifest there, or a negative errno with the reason */
+/* Asks for everything. */
 static int ask(Succession *succession, ErrorText *error)
 {
     json_auto_t *answer = qmp_ask(&succession->qmp, "take-over", NULL);
-    int manifest;
+    int passes_ahead = 0; /* a version that does not says nothing */
 
     if (!answer)
         return refused(succession, error);
-    if (json_unpack(answer, "{s:i}", "manifest", &manifest) < 0 || manifest < 0)
+    if (json_unpack(answer, "{s:i, s?b}", "manifest", &succession->manifest, "passes-ahead",
+                    &passes_ahead) < 0 ||
+        succession->manifest < 0)
         return error_set(error, -EPROTO, "cannot take over: %s gives no manifest",
                          succession->qmp.path);
-    return manifest;
+    succession->passes_ahead = passes_ahead;
+    return 0;
+}
+
+static int receive_ahead(Parcel *parcel, int sock)
+{
+    int64_t deadline = deadline_after(PATIENCE_MS);
+    uint32_t before;
+    int r = say(sock, SUCCESSION_STATES);
+
+    parcel->is_renewed = true; /* clients come and go meanwhile */
+    if (r == 0)
+        r = receive_all(parcel, sock);
+    do {
+        before = parcel->n_came;
+        if (r == 0 && (r = say(sock, SUCCESSION_MORE)) == 0)
+            r = receive_all(parcel, sock);
+    } while (r == 0 && parcel->n_came - before >= WORTHWHILE && deadline_left(deadline) > 0);
+    return r;
+}
+
+static int incomplete(int r, ErrorText *error)
+{
+    return error_set(error, r, "cannot take over: not all descriptors have come: %s",
+                     r == -EBADMSG ? "too many for this process (see ulimit -n)" : strerror(-r));
+}
+
+int succession_look_ahead(Succession *succession, const Daemon *daemon, ErrorText *error)
+{
+    int r = ask(succession, error);
+
+    if (r < 0 || !succession->passes_ahead)
+        return r;
+    r = receive_ahead(&succession->inheritance.ahead, succession->qmp.fd);
+    if (r < 0)
+        return incomplete(r, error);
+    inherit_ahead(&succession->inheritance, daemon->manifest_fd);
+    return 0;
 }
 
 int succession_receive(Succession *succession, Daemon *daemon, ErrorText *error)
 {
-    _cleanup_(parcel_free) Parcel parcel = {0};
     int sock = succession->qmp.fd;
-    int manifest = ask(succession, error), r;
+    int r = succession->manifest < 0 ? ask(succession, error) : 0;
 
-    if (manifest < 0)
-        return manifest;
+    if (r < 0)
+        return r;
     r = say(sock, SUCCESSION_READY);
     if (r == 0)
-        r = receive_all(&parcel, sock);
+        r = receive_all(&succession->inheritance.rest, sock);
     if (r < 0)
-        return error_set(error, r, "cannot take over: not all descriptors have come: %s",
-                         r == -EBADMSG ? "too many for this process (see ulimit -n)"
-                                       : strerror(-r));
-    r = inherit(&parcel, manifest, sock, daemon->manifest_fd, error);
+        return incomplete(r, error);
+    r = inherit(&succession->inheritance, succession->manifest, sock, daemon->manifest_fd, error);
     if (r == 0)
         daemon->predecessor_fd = fd_steal(&succession->qmp.fd);
     return r;
@@ -251,18 +377,33 @@ int succession_receive(Succession *succession, Daemon *daemon, ErrorText *error)
 
 void succession_free(Succession *succession)
 {
+    inheritance_free(&succession->inheritance);
     qmp_close(&succession->qmp);
 }
 
-int succession_prepared(Daemon *daemon, ErrorText *error)
+static int does_not_let_go(int r, ErrorText *error)
+{
+    return error_set(error, r, "cannot take over: the running server does not let go: %s",
+                     strerror(-r));
+}
+
+int succession_prepared(const Daemon *daemon, ErrorText *error)
 {
     int r = say(daemon->predecessor_fd, SUCCESSION_PREPARED);
 
+    return r < 0 ? does_not_let_go(r, error) : 0;
+}
+
+/* What it says is left there: for the worker, and for the next one, should that be killed. */
+int succession_may_serve(const Daemon *daemon, ErrorText *error)
+{
+    int r = await_byte(daemon->predecessor_fd, PATIENCE_MS);
+
     if (r == 0)
-        r = hear(daemon->predecessor_fd, SUCCESSION_GO, PATIENCE_MS);
-    return r < 0 ? error_set(error, r, "cannot take over: the running server does not let go: %s",
-                             strerror(-r))
-                 : 0;
+        r = take_byte(daemon->predecessor_fd, MSG_PEEK);
+    if (r == SUCCESSION_GO)
+        return 0;
+    return does_not_let_go(r < 0 ? r : -EPROTO, error);
 }
 
 /* Whether it hears it or has died: it is we who serve. */
@@ -270,5 +411,9 @@ void succession_serving(Daemon *daemon)
 {
     (void)say(daemon->predecessor_fd, SUCCESSION_SERVING);
     daemon->is_alone = true;
+}
+
+void succession_end(Daemon *daemon)
+{
     forget(daemon, &daemon->predecessor_fd);
 }

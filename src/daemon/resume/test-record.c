@@ -2,7 +2,6 @@
 /* What the daemon writes down is there as a whole or not at all, however little memory there is. */
 #include "daemon/resume/record.h"
 
-#include "daemon/process/keeper.h"
 #include "daemon/process/report.h"
 #include "daemon/resume/manifest.h"
 #include "util/testing.h"
@@ -45,10 +44,6 @@ int daemon_region_resume(Daemon *daemon, const RegionSettings *settings, DaemonR
 void daemon_region_abandon(DaemonRegion *region)
 {
     (void)region;
-}
-
-void keeper_call(void)
-{
 }
 
 void report_error(const char *format, ...)
