@@ -380,14 +380,16 @@ typedef struct IvshmemServerMap IvshmemServerMap;
 
 /**
  * Maps a state in which another process works, and all of its memory that is in use: for a process
- * that stands by to go on from it, and finds every page at hand then. Nothing is changed.
+ * that stands by to go on from it, and finds every page at hand then. Nothing is changed. It lets
+ * others have the processor now and then.
  *
+ * @param stop  asked in between, whether that is enough; NULL: it never is
  * @return the caller's; NULL: it is no state, or damaged, or there is no memory
  */
-IVSHMEM_API IvshmemServerMap *ivshmem_server_map(int state_fd);
+IVSHMEM_API IvshmemServerMap *ivshmem_server_map(int state_fd, bool (*stop)(void));
 
 /** Maps what has come into use since. */
-IVSHMEM_API void ivshmem_server_map_again(IvshmemServerMap *map);
+IVSHMEM_API void ivshmem_server_map_again(IvshmemServerMap *map, bool (*stop)(void));
 
 /** Whether it is of the state in this memfd. */
 IVSHMEM_API bool ivshmem_server_map_is_of(const IvshmemServerMap *map, int state_fd);
@@ -416,8 +418,8 @@ IVSHMEM_API void ivshmem_server_abandon(IvshmemServer *server);
  * @param to        an empty memfd, for state_fd
  * @param from      a memfd with a state in which no process works
  * @param renumber  gives the number here of a descriptor that had the number `fd` there; -1 if
- *                  it has not come: the import fails then. `passed`: ivshmem_server_pass() has
- * named it
+ *                  it has not come: the import fails then. `passed`: it is one that
+ *                  ivshmem_server_pass() has named
  * @param why       filled in with a line on what is wrong, if anything is
  * @return 0, -EBADF, or a negative errno as of ivshmem_server_resume()
  */

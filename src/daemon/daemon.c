@@ -52,7 +52,8 @@ int daemon_init(Daemon *daemon, ErrorText *error)
 {
     struct timespec now;
 
-    *daemon = (Daemon){.loop = LOOP_NONE,
+    *daemon = (Daemon){.daemonize = DAEMONIZE_NONE,
+                       .loop = LOOP_NONE,
                        .control = CONTROL_NONE,
                        .manifest_fd = -1,
                        .pidfile = PIDFILE_NONE,
@@ -76,7 +77,7 @@ bool daemon_hand_over(Daemon *daemon, int sock)
     ErrorText error;
     int r = succession_hand_over(daemon, sock, &error);
 
-    if (r == -EAGAIN)
+    if (r == SUCCESSION_GOES_ON)
         return true;
     if (r < 0) {
         report_line(LOG_WARNING, NULL, error.text);

@@ -29,7 +29,7 @@ typedef struct Daemon {
     const Passed *passed;    /* sockets that are not ours to make */
     const char *config_path; /* NULL: there is no configuration */
     int64_t started_at;      /* CLOCK_REALTIME, ns */
-    Daemonize *daemonize;    /* with which whoever has started this process is let go */
+    Daemonize daemonize;     /* with which whoever has started this process is let go */
     pid_t pid;               /* of the process that was started: the keeper, if there is one */
     Pidfile pidfile;
     bool pidfile_is_new; /* this process has made it */

@@ -258,7 +258,7 @@ static int look_ahead(Stages *stages, ErrorText *error)
         return 0;
     worker_stand_by(&stages->worker); /* what is touched before it would be touched anew after it */
     r = succession_look_ahead(&stages->succession, stages->daemon, error);
-    if (r == 0)
+    if (r == 0 && stages->succession.passes_ahead)
         worker_look_ahead(&stages->worker);
     return r;
 }
@@ -371,7 +371,6 @@ static int bring_up(Stages *stages, Config *config)
 /* @return the exit status */
 static int run(Daemon *daemon, const Options *options, Config *config, const Recovery *recovery)
 {
-    _cleanup_(daemonize_abandon) Daemonize daemonize = DAEMONIZE_NONE;
     _cleanup_free_ LaunchPaths *paths = launch_paths(config, options);
     Stages stages = {daemon, options, paths, SUCCESSION_NONE, {0}};
     int r;
@@ -385,21 +384,21 @@ static int run(Daemon *daemon, const Options *options, Config *config, const Rec
         report_error("cannot keep a worker: %s", strerror(-r));
         return EXIT_FAILURE;
     }
-    if (!options->foreground && (r = daemonize_begin(&daemonize)) < 0) {
+    if (!options->foreground && (r = daemonize_begin(&daemon->daemonize)) < 0) {
         report_error("cannot become a daemon: %s", strerror(-r));
         return EXIT_FAILURE;
     }
     daemon->pid = getpid();
-    daemon->daemonize = &daemonize;
-    r = bring_up(&stages, config);
-    if (r < 0) {
-        succession_free(&stages.succession);
+    if (bring_up(&stages, config) < 0) {
         give_up(daemon, options);
-        return EXIT_FAILURE;
+        r = EXIT_FAILURE;
+    } else {
+        r = worker_serve(&stages.worker);
+        if (!daemon->has_left)
+            pidfile_close(&daemon->pidfile);
     }
-    r = worker_serve(&stages.worker);
-    if (!daemon->has_left)
-        pidfile_close(&daemon->pidfile);
+    succession_free(&stages.succession);
+    daemonize_abandon(&daemon->daemonize);
     return r;
 }
 

@@ -65,11 +65,13 @@ static void forget_keeper(void *owner)
 }
 
 /* Whoever ends the server by its pidfile has to find us there. */
-static void outlive_keeper(const Daemon *daemon)
+static void outlive_keeper(Daemon *daemon)
 {
     report_error("the keeper has ended: this worker serves on, but if it is killed, every client's "
                  "connection ends");
     (void)pidfile_write(&daemon->pidfile, getpid());
+    if (!keeper_has_told())
+        daemonize_done(&daemon->daemonize);
 }
 
 static void keeper_ended(void *owner, uint32_t events)
@@ -98,6 +100,13 @@ static void watch_keeper(Daemon *daemon)
     }
 }
 
+/* In this order: whoever served before ends then, and the keeper must not. */
+static void begin_to_serve(Daemon *daemon)
+{
+    keeper_serve();
+    succession_serving(daemon);
+}
+
 /* Goes on as the manifest says. */
 static int go_on(const Worker *worker, ErrorText *error)
 {
@@ -122,8 +131,7 @@ static int go_on(const Worker *worker, ErrorText *error)
     if (succeeds || daemon->is_restored)
         (void)pidfile_write(&daemon->pidfile, daemon->pid);
     if (succeeds)
-        succession_serving(daemon);
-    keeper_serve();
+        begin_to_serve(daemon);
     r = recovery_sort_out(worker->recovery, daemon, error);
     if (succeeds)
         succession_end(daemon);
@@ -133,6 +141,10 @@ static int go_on(const Worker *worker, ErrorText *error)
         apply_options(daemon, worker->options);
     else if (r == 0 && daemon->n_reloads)
         finish_reload(daemon, worker->options);
+    if (r == 0) {
+        keeper_serve();
+        keeper_ready();
+    }
     return r;
 }
 
@@ -182,7 +194,7 @@ static void look_ahead(void *context)
     ErrorText error;
 
     if (record_read(worker->daemon, &config, &error) == 0)
-        ahead_look(&worker->daemon->ahead, &config);
+        ahead_look(&worker->daemon->ahead, &config, keeper_is_wanted);
 }
 
 /* What a worker does from then on to its end. */
@@ -206,13 +218,14 @@ static int work(void *context, KeeperTask task, unsigned n_killed)
     return status;
 }
 
-/* In the process that was started: there is a worker that serves, or it serves itself. */
-static void served(void *context)
+/* In the process that was started. Whoever has started it sees nothing that is said from then on.
+ */
+static void ready(void *context)
 {
     const Worker *worker = context;
     Daemon *daemon = worker->daemon;
 
-    daemonize_done(daemon->daemonize);
+    daemonize_done(&daemon->daemonize);
     daemon->predecessor_fd = -1; /* closed by whoever serves: the table is one */
 }
 
@@ -234,7 +247,7 @@ static int serve_alone(Worker *worker)
         report_error("%s", error.text);
         return daemon->is_alone ? EXIT_FAILURE : KEEPER_TRY_AGAIN;
     }
-    served(worker);
+    ready(worker);
     settled(worker);
     return serve(worker->daemon, KEEPER_SERVE);
 }
@@ -259,7 +272,7 @@ static void leave_alone(Daemon *daemon)
 int worker_init(Worker *worker, Daemon *daemon, const Options *options, const Recovery *recovery,
                 Succession *succession)
 {
-    static const KeeperJob job = {prepare, look_ahead, work, served, settled};
+    static const KeeperJob job = {prepare, look_ahead, work, ready, settled};
 
     *worker = (Worker){daemon, options, recovery, succession, {0}};
     return options->no_keeper ? 0 : keeper_init(&worker->keeper, &job, worker);
@@ -273,10 +286,8 @@ void worker_stand_by(Worker *worker)
 
 void worker_look_ahead(Worker *worker)
 {
-    if (worker->options->no_keeper)
-        return;
-    keeper_call();
-    keeper_await_standby(&worker->keeper);
+    if (!worker->options->no_keeper)
+        keeper_look_ahead(&worker->keeper);
 }
 
 static int keep(Worker *worker)
@@ -284,6 +295,8 @@ static int keep(Worker *worker)
     int r;
 
     record_abandon(worker->daemon);
+    if (worker->daemon->is_restored)
+        keeper_serve(); /* there are clients, and nobody else has them */
     r = keeper_run(&worker->keeper);
     if (r < 0)
         report_error("cannot start a worker: %s", strerror(-r));

@@ -20,8 +20,8 @@ typedef struct Worker {
 int worker_init(Worker *worker, Daemon *daemon, const Options *options, const Recovery *recovery,
                 Succession *succession);
 
-/** Has it ready before there is something to serve: what is then written to daemon->manifest_fd is
- * what it serves. The process has to be confined. */
+/** Has it ready before there is something to serve, and waits until it is: what is then written to
+ * daemon->manifest_fd is what it serves. The process has to be confined. */
 void worker_stand_by(Worker *worker);
 
 /** Has it look at what is written there now, and waits until it has. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,7 +56,7 @@ static void copy_part(IvshmemServerImport *import, void *part, size_t size)
     }
     read_part(import, part, size, offset);
     if (import->stage == IMPORT_BEGIN)
-        pages_touch(from, size);
+        (void)pages_touch(from, size, NULL);
 }
 
 static bool copy_view(void *opaque, const void *part, size_t size)
@@ -86,7 +87,7 @@ static int copy(IvshmemServerImport *import, ErrorText *error)
     copy_part(import, to->listeners, header.listener_limit * sizeof(*to->listeners));
     copy_part(import, to->batch, sizeof(*to->batch));
     copy_part(import, to->eventfds, slots * header.max_vectors * sizeof(*to->eventfds));
-    if (import->error < 0 || !view_each_part(to, copy_view, import))
+    if (import->error < 0 || !view_each_part(to, to->header->slot_limit, copy_view, import))
         return error_set(error, import->error, "the state cannot be copied: %s",
                          strerror(-import->error));
     return state_check(to, WIRE_N_IDS, error);
@@ -141,6 +142,9 @@ static int open_both(IvshmemServerImport *import, int to, int from, ErrorText *e
             : state_new(&import->to, to, import->from.max_clients, import->from.max_vectors);
     if (r < 0)
         return error_set(error, r, "no room for the state: %s", strerror(-r));
+    /* What this process starts meanwhile has no use for them. */
+    (void)madvise(import->to.base, import->to.size, MADV_DONTFORK);
+    (void)madvise(import->from.base, import->from.size, MADV_DONTFORK);
     import->from_fd = from;
     import->device = file.st_dev;
     import->inode = file.st_ino;

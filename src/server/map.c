@@ -13,25 +13,25 @@ struct IvshmemServerMap {
     State state;
     dev_t device; /* with the inode, which memfd it is of */
     ino_t inode;
+    bool (*stop)(void); /* whether what is touched is enough; NULL: it never is */
 };
 
-static void touch(const void *part, size_t size)
+/* False: that is enough. */
+static bool touch(const IvshmemServerMap *map, const void *part, size_t size)
 {
-    pages_touch((void *)(uintptr_t)part, size);
+    return pages_touch((void *)(uintptr_t)part, size, map->stop);
 }
 
 static bool touch_part(void *opaque, const void *part, size_t size)
 {
-    (void)opaque;
-    touch(part, size);
-    return true;
+    return touch(opaque, part, size);
 }
 
 /* Whether somebody holds an ID of the block. What belongs to the others may have been given back.
  */
 static bool is_held(const State *state, uint32_t number)
 {
-    const uint64_t *present = state->present + number * (BLOCK_IDS / 64);
+    const uint64_t *present = state->present + (size_t)number * (BLOCK_IDS / 64);
     uint64_t any = 0;
 
     for (uint32_t i = 0; i < BLOCK_IDS / 64; i++)
@@ -39,35 +39,44 @@ static bool is_held(const State *state, uint32_t number)
     return any != 0;
 }
 
-static size_t at_most(size_t n, size_t most)
+static uint32_t at_most(uint32_t n, uint32_t most)
 {
     return n < most ? n : most;
 }
 
+static bool touch_ids(const IvshmemServerMap *map)
+{
+    const State *state = &map->state;
+
+    for (uint32_t number = 0; number < N_BLOCKS; number++)
+        if (is_held(state, number) && !touch(map, state->holders + (size_t)number * BLOCK_IDS,
+                                             BLOCK_IDS * sizeof(*state->holders)))
+            return false;
+    return true;
+}
+
 /* What whoever goes on looks at and writes to. What the header says can change meanwhile, or be
  * wrong; what there is room for cannot. */
-void ivshmem_server_map_again(IvshmemServerMap *map)
+void ivshmem_server_map_again(IvshmemServerMap *map, bool (*stop)(void))
 {
     const State *state = &map->state;
     size_t words = BITMAP_WORDS(state->max_clients) * sizeof(*state->slots);
-    size_t slots = at_most(state->header->slot_limit, state->max_clients);
-    size_t listeners = at_most(state->header->listener_limit, LISTENERS_MAX);
+    uint32_t slots = at_most(state->header->slot_limit, state->max_clients);
+    uint32_t listeners = at_most(state->header->listener_limit, LISTENERS_MAX);
 
-    touch(state->slots, words);
-    touch(state->connected, words);
-    touch(state->clients, slots * sizeof(*state->clients));
-    touch(state->listeners, listeners * sizeof(*state->listeners));
-    touch(state->batch, sizeof(*state->batch));
-    touch(state->eventfds, slots * state->max_vectors * sizeof(*state->eventfds));
-    touch(state->present, BITMAP_WORDS(WIRE_N_IDS) * sizeof(*state->present));
-    touch(state->changes, STATE_N_CHANGES * sizeof(*state->changes));
-    for (uint32_t number = 0; number < N_BLOCKS; number++)
-        if (is_held(state, number))
-            touch(state->holders + (size_t)number * BLOCK_IDS, BLOCK_IDS * sizeof(*state->holders));
-    (void)view_each_part(state, touch_part, NULL);
+    map->stop = stop;
+    (void)(touch(map, state->slots, words) && touch(map, state->connected, words) &&
+           touch(map, state->clients, slots * sizeof(*state->clients)) &&
+           touch(map, state->listeners, listeners * sizeof(*state->listeners)) &&
+           touch(map, state->batch, sizeof(*state->batch)) &&
+           touch(map, state->eventfds,
+                 (size_t)slots * state->max_vectors * sizeof(*state->eventfds)) &&
+           touch(map, state->present, BITMAP_WORDS(WIRE_N_IDS) * sizeof(*state->present)) &&
+           touch(map, state->changes, STATE_N_CHANGES * sizeof(*state->changes)) &&
+           touch_ids(map) && view_each_part(state, slots, touch_part, map));
 }
 
-IvshmemServerMap *ivshmem_server_map(int state_fd)
+IvshmemServerMap *ivshmem_server_map(int state_fd, bool (*stop)(void))
 {
     IvshmemServerMap *map = calloc(1, sizeof(*map));
     struct stat file;
@@ -79,7 +88,7 @@ IvshmemServerMap *ivshmem_server_map(int state_fd)
     }
     map->device = file.st_dev;
     map->inode = file.st_ino;
-    ivshmem_server_map_again(map);
+    ivshmem_server_map_again(map, stop);
     return map;
 }
 
@@ -93,7 +102,7 @@ bool ivshmem_server_map_is_of(const IvshmemServerMap *map, int state_fd)
 
 bool map_take(IvshmemServerMap *map, int state_fd, State *state)
 {
-    bool is_right = map && ivshmem_server_map_is_of(map, state_fd);
+    bool is_right = map && ivshmem_server_map_is_of(map, state_fd) && state_is_sound(&map->state);
 
     if (is_right) {
         *state = map->state;

@@ -6,5 +6,5 @@
 #include "server/state.h"
 
 /** Takes the mapping out, of the state in that memfd. Frees the rest. Takes NULL. @return whether
- * it is of that state: if not, nothing is set */
+ * it is of that state, and that can be gone on from: if not, nothing is set */
 bool map_take(IvshmemServerMap *map, int state_fd, State *state);

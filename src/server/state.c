@@ -159,6 +159,15 @@ int state_open(State *state, int fd, ErrorText *error)
     return r < 0 ? error_set(error, r, "cannot map the state: %s", strerror(-r)) : 0;
 }
 
+bool state_is_sound(const State *state)
+{
+    const StateHeader header = *state->header;
+    ErrorText error;
+
+    return check_kind(&header, &error) == 0 && check_size(&header, state->size, &error) == 0 &&
+           header.max_clients == state->max_clients && header.max_vectors == state->max_vectors;
+}
+
 void state_free(State *state)
 {
     if (state->base)

@@ -180,6 +180,10 @@ int state_new(State *state, int fd, uint32_t max_clients, uint32_t max_vectors);
  */
 int state_open(State *state, int fd, ErrorText *error);
 
+/** Whether the header of a mapped state still says what the mapping is laid out for, and no more
+ * than there is room for: another process may have written to it. */
+bool state_is_sound(const State *state);
+
 /** Takes a state that is all zero, too. Closes no descriptor. */
 void state_free(State *state);
 

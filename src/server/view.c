@@ -67,7 +67,7 @@ static ViewWord *keep(const State *state, Ids *ids, uint32_t slot, uint32_t id)
 /* The blocks that clients of a tile keep. */
 static uint64_t kept_in_tile(const State *state, uint32_t first)
 {
-    uint32_t max = state->header->max_clients;
+    uint32_t max = state->max_clients;
     uint64_t kept = 0;
 
     for (uint32_t i = first; i < first + VIEW_TILE_CLIENTS && i < max; i++)
@@ -289,10 +289,10 @@ static bool each_part_of(const ViewWord *tiles, uint64_t kept,
     return true;
 }
 
-bool view_each_part(const State *state, bool (*visit)(void *opaque, const void *part, size_t size),
-                    void *opaque)
+bool view_each_part(const State *state, uint32_t n_slots,
+                    bool (*visit)(void *opaque, const void *part, size_t size), void *opaque)
 {
-    for (uint32_t first = 0; first < state->header->slot_limit; first += VIEW_TILE_CLIENTS)
+    for (uint32_t first = 0; first < n_slots; first += VIEW_TILE_CLIENTS)
         if (!each_part_of(view_cell(state, first, 0), kept_in_tile(state, first), visit, opaque))
             return false;
     return true;
@@ -307,7 +307,7 @@ static bool fetch(void *opaque, const void *part, size_t size)
 
 void view_fetch(const State *state)
 {
-    (void)view_each_part(state, fetch, NULL);
+    (void)view_each_part(state, state->header->slot_limit, fetch, NULL);
 }
 
 void view_survey(const State *state, Ids *ids)

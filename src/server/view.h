@@ -89,10 +89,10 @@ void view_spend_own(State *state, Ids *ids, uint32_t slot, uint32_t id);
 /** told -> stale, if it is told: somebody else is about to hold the ID */
 void view_outdate(State *state, uint32_t slot, uint32_t id);
 
-/** Visits what is in use of the tiles: those that lie side by side at once. False, and it goes no
- * further, if a visit gives that. */
-bool view_each_part(const State *state, bool (*visit)(void *opaque, const void *part, size_t size),
-                    void *opaque);
+/** Visits what is in use of the tiles of the first `n_slots`: those that lie side by side at once.
+ * False, and it goes no further, if a visit gives that. */
+bool view_each_part(const State *state, uint32_t n_slots,
+                    bool (*visit)(void *opaque, const void *part, size_t size), void *opaque);
 
 /** Has all that mapped in few calls, before it is read: pages_fetch(). */
 void view_fetch(const State *state);

@@ -50,15 +50,18 @@ void pages_make(void *from, size_t size)
 #endif
 
 /* seccomp: sched_yield */
-void pages_touch(void *from, size_t size)
+bool pages_touch(void *from, size_t size, bool (*stop)(void))
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), n;
 
     for (char *at = from; size > 0; at += n, size -= n) {
+        if (stop && stop())
+            return false;
         n = size < PIECE_PAGES * page ? size : PIECE_PAGES * page;
         pages_make(at, n);
         for (size_t i = 0; i < n; i += page)
             (void)((volatile const char *)at)[i];
         (void)sched_yield();
     }
+    return true;
 }

@@ -2,6 +2,7 @@
 /* Giving memory back, and asking for it. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /**
@@ -22,5 +23,9 @@ void pages_make(void *from, size_t size);
 
 /** The same, and reads a byte of each, for a process that has time: it lets others have the
  * processor in between. Where the machine is a virtual one, what the kernel has mapped can still be
- * a fault of its host's to the first who touches it. */
-void pages_touch(void *from, size_t size);
+ * a fault of its host's to the first who touches it.
+ *
+ * @param stop  asked in between, whether that is enough; NULL: it never is
+ * @return false if it was
+ */
+bool pages_touch(void *from, size_t size, bool (*stop)(void));

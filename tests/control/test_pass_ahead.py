@@ -9,10 +9,11 @@ import pytest
 from between import Between
 from control import Control
 from peer import Peer, ring_each_other, settle
-from serve import children, eventually, server_program
+from serve import children, eventually, kill_if_there, server_program, standby
 from successor import Successor, arguments, refused, take_over
 
 N_VECTORS = 2
+SERIES = 20  # workers that die in a row, after which no more are started
 MANY_VECTORS = 300  # more than fit into a message
 KEEPER = [[], ["--no-keeper"]]
 
@@ -136,6 +137,28 @@ def test_region_that_comes_after_states_were_passed(controlled, place, stack):
     settle([peer, place.peer(N_VECTORS, server.socket)])
 
 
+def test_region_that_goes_after_its_state_was_passed(old, place, stack, before):
+    """What was begun for it is closed once, while its number is nobody else's."""
+    control = old.connect()
+    control.ask("region-add", region="new", vectors=1)
+    peers = [place.peer(N_VECTORS, old.socket) for _ in range(3)]
+    waiting = []
+
+    def remove():
+        control.ask("region-remove", region="new")
+        old.pause()
+        waiting.extend(stack.enter_context(Peer(old.socket, N_VECTORS)) for _ in range(8))
+        old.resume()
+
+    process = take_over(old, stack, control=before(b"R", remove))
+    peers += [peer.setup() for peer in waiting]
+    if children(process.pid):
+        eventually(lambda: standby(process.pid), what="all that is put off done")
+    peers += [place.peer(N_VECTORS, old.socket) for _ in range(8)]
+    settle(peers)
+    ring_each_other(peers, N_VECTORS - 1)
+
+
 def test_later_successor_gets_everything(old, place, stack):
     """One that has stopped half way keeps nobody from being served, nor another one from taking over."""
     peers = [place.peer(N_VECTORS, old.socket) for _ in range(3)]
@@ -202,6 +225,47 @@ def test_first_worker_is_killed_before_it_is_let_go(controlled, place, stack):
     settle([*peers, place.peer(N_VECTORS, server.socket)])
 
 
+def test_successor_whose_workers_die_again_and_again(controlled, place, stack):
+    """None of them has served: it gives up, and the predecessor goes on."""
+    def change(data):
+        if data == b"P":
+            dead = []
+            while len(dead) < SERIES:
+                dead.append(eventually(lambda: set(children(between.client_pid())) - set(dead), what="a worker").pop())
+                os.kill(dead[-1], signal.SIGKILL)
+            eventually(lambda: not os.path.exists(f"/proc/{between.client_pid()}/exe"), what="the end")
+        return data
+
+    server = controlled("--memfd", n_vectors=N_VECTORS)
+    peers = [place.peer(N_VECTORS, server.socket) for _ in range(3)]
+    between = stack.enter_context(Between(place.folder / "between", server.control, change))
+    done = subprocess.run(arguments(server, control=between.path), capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == 1 and done.stderr.count("the worker was killed by signal 9") == SERIES
+    server.expected = ["the take-over failed"]
+    settle([*peers, place.peer(N_VECTORS, server.socket)])
+
+
+def test_keeper_is_killed_before_its_launcher_is_let_go(place, stack):
+    """The worker does that then."""
+    def change(data):
+        if data == b"P":
+            keeper.append(between.client_pid())
+            worker = eventually(lambda: children(keeper[0]), what="a worker")[0]
+            os.kill(keeper[0], signal.SIGKILL)
+            stack.callback(kill_if_there, worker)
+        return data
+
+    keeper, control = [], place.folder / "control"
+    pid = place.daemon("--memfd", "--control", control)
+    peer = place.peer()
+    between = stack.enter_context(Between(place.folder / "between", control, change))
+    done = place.run("--memfd", "--take-over", between.path, foreground=False)
+    assert done.returncode == 0 and "the keeper has ended" in done.stderr
+    assert place.daemon_pid() not in (pid, *keeper)
+    settle([peer, place.peer()])
+
+
 def test_successor_that_is_not_let_go(old, place, before):
     peers = [place.peer(N_VECTORS, old.socket) for _ in range(3)]
     line = refused(arguments(old, control=before(b"P", hang_up)))
@@ -214,6 +278,7 @@ def test_pidfile_stays_with_a_predecessor_that_goes_on(place, stack):
     """And whoever has started the successor is told."""
     control = place.folder / "control"
     pid = place.daemon("--memfd", "--control", control)
+    stack.callback(kill_if_there, pid)
     peer = place.peer()
     between = stack.enter_context(Between(place.folder / "between", control,
                                           lambda data: hang_up() if data == b"P" else data))
@@ -224,3 +289,5 @@ def test_pidfile_stays_with_a_predecessor_that_goes_on(place, stack):
         assert connection.negotiate().ask("query-status")["running"]
     with Peer(place.socket, 1) as newcomer:
         settle([peer, newcomer.setup()])
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not place.pidfile.exists(), what="the end")

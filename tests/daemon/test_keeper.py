@@ -17,6 +17,7 @@ from serve import children, eventually, is_sanitized, kill_if_there, mapped_stat
 
 N_VECTORS = 3
 SERIES = 20  # workers killed in a row after which no more are started
+MAX_CLIENTS = 32  # where StateHeader has that
 STANDBYS = 3  # that are killed while they stand by, after which there is none for this worker
 
 
@@ -251,6 +252,24 @@ def test_standby_has_the_state_mapped(kept, connect, stack):
     eventually(lambda: worker_of(kept) != worker, what="another worker")
     connect(kept).setup()
     assert len(mapped_states(worker_of(kept))) == 1
+
+
+def test_header_that_is_damaged_under_whoever_stands_by(serve, connect):
+    """A state that is mapped already is looked at as any other."""
+    kept = serve(n_vectors=N_VECTORS)
+    kept.expected += ["the worker was killed by signal 9", "the state is damaged"]
+    peer = connect(kept).setup()
+    waits, worker = standby_of(kept), worker_of(kept)
+    eventually(lambda: mapped_states(waits), what="the state, mapped")
+    folder = pathlib.Path(f"/proc/{worker}/fd")
+    state_fd, = [path for path in folder.iterdir() if "memfd:ivshmem-state" in os.readlink(path)]
+    with open(state_fd, "r+b", buffering=0) as file:
+        os.pwrite(file.fileno(), b"\xff" * 4, MAX_CLIENTS)
+    os.kill(worker, signal.SIGKILL)
+    peer.until_hung_up()
+    assert "signal 11" not in kept.errors()
+    for path in (kept.socket, pathlib.Path("/dev/shm", kept.name)):  # nobody can tell that they are ours
+        path.unlink()
 
 
 def test_killed_again_and_again(kept, connect):

@@ -14,13 +14,14 @@ typedef struct Gate {
     _Atomic uint32_t word;    /* twice the latest number that was let in, and its task */
     _Atomic uint32_t reached; /* the latest number that has come to it */
     _Atomic uint32_t passed;  /* the latest number that has come through */
-    _Atomic bool served;      /* by anybody, ever */
+    _Atomic uint32_t marks;   /* GateMark */
     _Atomic uint32_t heard;   /* calls, by whoever came to it last */
     _Atomic uint32_t calls;   /* how often whoever waits was to look ahead again */
     _Atomic uint32_t bell;    /* another number with each of both: what is slept on */
 } Gate;
 
 static Gate *gate;
+static uint32_t own_number;
 static uint32_t n_heard; /* calls that this process has heard */
 
 int gate_make(void)
@@ -54,9 +55,15 @@ void gate_call(void)
     ring();
 }
 
-void gate_listen(void)
+void gate_listen(uint32_t number)
 {
+    own_number = number;
     n_heard = atomic_load(&gate->calls);
+}
+
+bool gate_is_open(void)
+{
+    return atomic_load(&gate->word) >> 1 >= own_number;
 }
 
 bool gate_wait(uint32_t number, KeeperTask *task)
@@ -91,13 +98,13 @@ bool gate_is_passed(uint32_t number)
     return atomic_load(&gate->passed) >= number;
 }
 
-void gate_serve(void)
+void gate_mark(GateMark mark)
 {
     if (gate)
-        atomic_store(&gate->served, true);
+        atomic_fetch_or(&gate->marks, (uint32_t)mark);
 }
 
-bool gate_is_served(void)
+bool gate_has(GateMark mark)
 {
-    return atomic_load(&gate->served);
+    return gate && atomic_load(&gate->marks) & (uint32_t)mark;
 }

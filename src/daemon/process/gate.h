@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a process that has been started ahead waits until it is to be the worker. It is a word in
+ * Where a process that has been started ahead waits until it is to be the worker. It is in
  * memory that the keeper shares with all that it starts. Each of them has a number, one higher than
  * the last one's, and the gate is opened for one number after the other. So one that looks late
  * still finds it open, and a later one finds it closed.
@@ -25,8 +25,12 @@ bool gate_is_reached(uint32_t number);
 /** Has those who wait look ahead again. Does nothing if there is no gate. */
 void gate_call(void);
 
-/** A call from here on is for this process, too: to be called before it looks ahead. */
-void gate_listen(void);
+/** A call from here on is for this process, too, which has that number: to be called before it
+ * looks ahead. */
+void gate_listen(uint32_t number);
+
+/** Whether the process that listens is let in. */
+bool gate_is_open(void);
 
 /** Waits, however long, until this process is let in, or called. @param task  set if it is let in
  *  @return whether it is */
@@ -38,8 +42,15 @@ void gate_pass(uint32_t number);
 /** Whether it has said so, or one with a higher number. */
 bool gate_is_passed(uint32_t number);
 
-/** Who has been let in does what it was let in for. Does nothing if there is no gate. */
-void gate_serve(void);
+/** What has happened, ever (keeper.h). */
+typedef enum GateMark {
+    GATE_SERVED = 1,
+    GATE_READY = 2,
+    GATE_TOLD = 4,
+} GateMark;
 
-/** Whether anybody has said so, ever. */
-bool gate_is_served(void);
+/** Does nothing if there is no gate. */
+void gate_mark(GateMark mark);
+
+/** Whether it has; false if there is no gate. */
+bool gate_has(GateMark mark);

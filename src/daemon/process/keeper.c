@@ -95,7 +95,7 @@ static int live(const Keeper *keeper, pid_t parent, bool is_ahead, unsigned n_ki
     if (keeper->job->prepare(keeper->context) < 0)
         return KEEPER_TRY_AGAIN;
     do {
-        gate_listen();
+        gate_listen(keeper->number);
         if (is_ahead)
             keeper->job->look_ahead(keeper->context);
     } while (!gate_wait(keeper->number, &task));
@@ -194,7 +194,7 @@ static bool has_chores(const Keeper *keeper)
 
 static void do_chores(Keeper *keeper)
 {
-    if (!has_chores(keeper) || deadline_now() < keeper->chores_at)
+    if (!keeper->is_ready || !has_chores(keeper) || deadline_now() < keeper->chores_at)
         return;
     reap(&keeper->dead);
     keeper->job->settled(keeper->context);
@@ -211,7 +211,7 @@ static const struct timespec *patience(const Keeper *keeper, struct timespec *ti
     const struct timespec *watchdog = watchdog_wait(time);
     int64_t left = keeper->chores_at - deadline_now();
 
-    if (!keeper->is_served) {
+    if (!keeper->is_ready) {
         *time = timespec_of(LOOK_WAIT);
         return time;
     }
@@ -235,13 +235,15 @@ static int next_signal(const Keeper *keeper)
     return sigtimedwait(&set, NULL, &time);
 }
 
-/* Says so once, that there is somebody who serves. */
-static void check_served(Keeper *keeper)
+/* Told before it is done, should the keeper be killed in between: what it does cannot be done
+ * twice. */
+static void check_ready(Keeper *keeper)
 {
-    if (keeper->is_served || !gate_is_served())
+    if (keeper->is_ready || !gate_has(GATE_READY))
         return;
-    keeper->is_served = true;
-    keeper->job->served(keeper->context);
+    keeper->is_ready = true;
+    gate_mark(GATE_TOLD);
+    keeper->job->ready(keeper->context);
 }
 
 /* Passes signals on to the worker until it has ended, and notes one that asks for the end. Does
@@ -253,7 +255,7 @@ static siginfo_t wait_for_worker(Keeper *keeper, KeeperTask *next)
     for (;;) {
         int number = next_signal(keeper);
 
-        check_served(keeper);
+        check_ready(keeper);
         end_if_hung(keeper->worker);
         if (number > 0 && has_ended(keeper->worker, &end)) {
             if (number != SIGCHLD)
@@ -385,7 +387,7 @@ static int keep(Keeper *keeper)
         tell(keeper->worker, &end, deaths);
         if (deaths == MOST_DEATHS) {
             reap(&keeper->dead);
-            return hold(keeper);
+            return gate_has(GATE_SERVED) ? hold(keeper) : KEEPER_TRY_AGAIN;
         }
         pause_before(deaths, keeper);
     }
@@ -402,12 +404,7 @@ int keeper_init(Keeper *keeper, const KeeperJob *job, void *context)
     return gate_make();
 }
 
-void keeper_stand_by(Keeper *keeper)
-{
-    keeper->standby = spawn_standby(keeper, 0);
-}
-
-void keeper_await_standby(Keeper *keeper)
+static void await_standby(Keeper *keeper)
 {
     const struct timespec pause = timespec_of(LOOK_WAIT);
     int64_t deadline = deadline_now() + STANDBY_WAIT;
@@ -418,6 +415,18 @@ void keeper_await_standby(Keeper *keeper)
     }
 }
 
+void keeper_stand_by(Keeper *keeper)
+{
+    keeper->standby = spawn_standby(keeper, 0);
+    await_standby(keeper);
+}
+
+void keeper_look_ahead(Keeper *keeper)
+{
+    gate_call();
+    await_standby(keeper);
+}
+
 void keeper_call(void)
 {
     gate_call();
@@ -425,7 +434,22 @@ void keeper_call(void)
 
 void keeper_serve(void)
 {
-    gate_serve();
+    gate_mark(GATE_SERVED);
+}
+
+void keeper_ready(void)
+{
+    gate_mark(GATE_READY);
+}
+
+bool keeper_has_told(void)
+{
+    return gate_has(GATE_TOLD);
+}
+
+bool keeper_is_wanted(void)
+{
+    return gate_is_open();
 }
 
 int keeper_run(Keeper *keeper)

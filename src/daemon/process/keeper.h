@@ -12,7 +12,8 @@
  * because it was killed, or a worker ends before it has settled, the next worker is made then.
  *
  * A worker that dies again and again is started with a growing pause; in the end the keeper stops
- * trying and holds everything open, so that the peers go on ringing each other without a server.
+ * trying and holds everything open, so that the peers go on ringing each other without a server. If
+ * none has served yet, it ends.
  *
  * It should start workers, pass signals on to them, and say what became of them.
  * It must not touch a client, a region or anything else that a worker can be interrupted in.
@@ -48,9 +49,9 @@ typedef struct KeeperJob {
     /** Its work. @param n_killed  how many workers before it were killed, ever
      *  @return its exit status, 0 to 255 */
     int (*work)(void *context, KeeperTask task, unsigned n_killed);
-    /** In the keeper: a worker serves (keeper_serve()), the first one ever. */
-    void (*served)(void *context);
-    /** In the keeper, later: nobody waits for it to do what is left to do. */
+    /** In the keeper: the first worker is ready (keeper_ready()). */
+    void (*ready)(void *context);
+    /** In the keeper, later: what nobody waits for. */
     void (*settled)(void *context);
 } KeeperJob;
 
@@ -66,7 +67,7 @@ typedef struct Keeper {
     uint32_t awaited;  /* the same, of the worker */
     unsigned n_killed; /* workers, ever */
     unsigned n_lost;   /* ended while they stood by for this worker, or could not be made */
-    bool is_served;    /* a worker has said that it serves */
+    bool is_ready;     /* a worker has been */
     int64_t chores_at; /* when it has settled, or one that stood by has ended a while ago */
 } Keeper;
 
@@ -74,19 +75,30 @@ typedef struct Keeper {
  *  @return 0 or a negative errno */
 int keeper_init(Keeper *keeper, const KeeperJob *job, void *context);
 
-/** Has the first worker stand by before keeper_run(). If it cannot, that makes one. It sees what
- * this process opens later, not what it writes to its memory. */
+/** Has the first worker stand by before keeper_run(), and waits until it does. If it cannot, that
+ * makes one. It sees what this process opens later, not what it writes to its memory. */
 void keeper_stand_by(Keeper *keeper);
 
-/** Waits until it does, and has looked ahead; again after a keeper_call(). */
-void keeper_await_standby(Keeper *keeper);
+/** Has it look ahead again, and waits until it has. */
+void keeper_look_ahead(Keeper *keeper);
 
 /** By a worker: much has changed. Whoever stands by is to look ahead again. Does nothing without a
  * keeper. */
 void keeper_call(void);
 
-/** By a worker: it serves. Does nothing without a keeper. */
+/** By a worker, from which on nobody else serves what it does: from then on the keeper holds
+ * everything open, whatever comes. Before, it gives up when workers die again and again. Does
+ * nothing without a keeper. */
 void keeper_serve(void);
+
+/** By a worker: all that is to be said about its start has been. Does nothing without a keeper. */
+void keeper_ready(void);
+
+/** By a worker whose keeper has ended: whether that has been told so. */
+bool keeper_has_told(void);
+
+/** By one that looks ahead: whether it is wanted now. */
+bool keeper_is_wanted(void);
 
 /**
  * Keeps a worker at work until one ends by itself.

@@ -132,7 +132,7 @@ static void test_call(void **state)
     wait_until_it_sleeps(pid);
     gate_call();
     assert_int_equal(status_of(pid), CALLED);
-    gate_listen();
+    gate_listen(1);
     pid = start(1); /* it has been heard */
     wait_until_it_sleeps(pid);
     gate_open(1, KEEPER_SERVE);
@@ -142,11 +142,23 @@ static void test_call(void **state)
 static void test_call_before_it_waits(void **state)
 {
     (void)state;
-    gate_listen();
+    gate_listen(1);
     gate_call();
     assert_int_equal(come(1), CALLED);
+    assert_false(gate_is_open());
     gate_open(1, KEEPER_END);
+    assert_true(gate_is_open());
     assert_int_equal(come(1), KEEPER_END); /* that is more urgent */
+}
+
+static void test_marks(void **state)
+{
+    (void)state;
+    assert_false(gate_has(GATE_SERVED));
+    gate_mark(GATE_SERVED);
+    gate_mark(GATE_TOLD);
+    assert_true(gate_has(GATE_SERVED));
+    assert_false(gate_has(GATE_READY));
 }
 
 int main(void)
@@ -158,6 +170,7 @@ int main(void)
         cmocka_unit_test_setup(test_later_one_goes_on_waiting, make),
         cmocka_unit_test_setup(test_tells_who_is_through, make),
         cmocka_unit_test_setup(test_call, make),
+        cmocka_unit_test_setup(test_marks, make),
         cmocka_unit_test_setup(test_call_before_it_waits, make),
     };
 

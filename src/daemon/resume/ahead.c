@@ -24,19 +24,19 @@ void ahead_free(Ahead *ahead)
     *ahead = (Ahead){0};
 }
 
-static IvshmemServerMap *map(Ahead *before, int fd)
+static IvshmemServerMap *map(Ahead *before, int fd, bool (*stop)(void))
 {
     IvshmemServerMap *map = ahead_take(before, fd);
 
     if (map && ivshmem_server_map_is_of(map, fd)) {
-        ivshmem_server_map_again(map);
+        ivshmem_server_map_again(map, stop);
         return map;
     }
     ivshmem_server_unmap(map);
-    return ivshmem_server_map(fd);
+    return ivshmem_server_map(fd, stop);
 }
 
-void ahead_look(Ahead *ahead, const Config *config)
+void ahead_look(Ahead *ahead, const Config *config, bool (*stop)(void))
 {
     Ahead before = *ahead;
 
@@ -44,7 +44,7 @@ void ahead_look(Ahead *ahead, const Config *config)
     for (unsigned i = 0; ahead->states && i < config->n_regions; i++) {
         int fd = config->regions[i].config.state_fd;
 
-        ahead->states[ahead->n++] = (AheadState){fd, map(&before, fd)};
+        ahead->states[ahead->n++] = (AheadState){fd, map(&before, fd, stop)};
     }
     ahead_free(&before);
 }

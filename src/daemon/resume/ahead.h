@@ -20,8 +20,8 @@ typedef struct Ahead {
 } Ahead;
 
 /** Maps the states of these regions; what is mapped already of the same, where it has grown. Lets
- * go of all others. */
-void ahead_look(Ahead *ahead, const Config *config);
+ * go of all others. @param stop  asked now and then: whether that is enough */
+void ahead_look(Ahead *ahead, const Config *config, bool (*stop)(void));
 
 /** Takes one out. @return the caller's; NULL: it is not mapped */
 IvshmemServerMap *ahead_take(Ahead *ahead, int state_fd);

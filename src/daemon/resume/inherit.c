@@ -131,6 +131,8 @@ int inherit(Inheritance *inheritance, int manifest, int predecessor_fd, int to, 
         return error_set(error, r, "cannot write the manifest: %s", strerror(-r));
     parcel_leave(&inheritance->rest); /* connections that are no clients yet: a worker sorts out */
     parcel_free(&inheritance->ahead);
+    for (unsigned i = 0; i < inheritance->n_states; i++) /* of regions that have gone meanwhile */
+        inheritance->states[i].fd = fd_close(inheritance->states[i].fd);
     return 0;
 }
 

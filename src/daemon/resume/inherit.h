@@ -32,8 +32,8 @@ void inherit_ahead(Inheritance *inheritance, int manifest_fd);
  * Copies the states, and writes a manifest of its own, with the numbers that the descriptors have
  * here. The other process's are not changed: it can still go on.
  *
- * @param inheritance  what is named is taken out. What came ahead and is not is closed; the rest
- *                     stays open
+ * @param inheritance  what is named is taken out. What came ahead and is not is closed, and so are
+ *                     copies that are not needed; the rest stays open
  * @param manifest     number of the manifest there
  * @param predecessor_fd  the connection to that process, if it waits; borrowed; -1
  * @param to           what to write to, from manifest_new()
@@ -41,5 +41,6 @@ void inherit_ahead(Inheritance *inheritance, int manifest_fd);
  */
 int inherit(Inheritance *inheritance, int manifest, int predecessor_fd, int to, ErrorText *error);
 
-/** Closes and frees all that was not taken out. */
+/** Closes and frees all that was not taken out. After inherit() there is only memory, which can be
+ * freed at any time. */
 void inheritance_free(Inheritance *inheritance);

@@ -290,8 +290,8 @@ void record_each_own_fd(const Daemon *daemon, void (*named)(void *opaque, int fd
 {
     named(opaque, daemon->loop.epoll_fd);
     named(opaque, daemon->control.reserve_fd);
-    named(opaque, daemon->daemonize->ready_fd);
-    named(opaque, daemon->daemonize->null_fd);
+    named(opaque, daemon->daemonize.ready_fd);
+    named(opaque, daemon->daemonize.null_fd);
     for (const DaemonRegion *region = daemon->regions; region; region = region->next)
         ivshmem_server_each_own_fd(&region->server, named, opaque);
 }

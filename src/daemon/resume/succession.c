@@ -49,15 +49,6 @@ static int await_byte(int sock, int timeout_ms)
     return 0;
 }
 
-static int hear(int sock, SuccessionByte expected, int timeout_ms)
-{
-    int r = await_byte(sock, timeout_ms);
-
-    if (r == 0)
-        r = take_byte(sock, 0);
-    return r < 0 ? r : r == (int)expected ? 0 : -EPROTO;
-}
-
 /* The socket's buffer, and what the kernel lets be on its way, empty as the other receives. */
 static int send_all(int sock, const int *fds, uint32_t n)
 {
@@ -105,13 +96,16 @@ static int write_down(Daemon *daemon, int sock)
 }
 
 /* Written down before the descriptor is closed: a next worker would take whatever has its number
- * then for the connection. */
+ * then for the connection. If it cannot be, the connection has ended all the same. */
 static void forget(Daemon *daemon, int *connection)
 {
     int fd = fd_steal(connection);
 
-    (void)record_write(daemon);
-    fd_close(fd);
+    (void)shutdown(fd, SHUT_RDWR);
+    if (record_write(daemon) == 0)
+        fd_close(fd);
+    else
+        *connection = fd;
 }
 
 static int fail(Daemon *daemon, int r, const char *step, ErrorText *error)
@@ -133,32 +127,52 @@ int succession_check(const Daemon *daemon, ErrorText *error)
     return 0;
 }
 
-/* Waits until the successor serves. That it says so stays on the connection, for a next worker; a
- * worker that was killed may not have heard that it was prepared. */
+/* A byte that the successor has said after READY. All stays on the connection, for a next worker:
+ * whether this one has said GO follows from whether there is PREPARED. */
+static int peek_at(int sock, int offset, int flags)
+{
+    char byte;
+    ssize_t n;
+
+    if (setsockopt(sock, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset)) < 0)
+        return -errno;
+    do {
+        n = recv(sock, &byte, 1, MSG_PEEK | flags);
+    } while (n < 0 && errno == EINTR);
+    return n > 0 ? (unsigned char)byte : n < 0 ? -errno : -ECONNRESET;
+}
+
+static int hear_prepared(int sock)
+{
+    int r = await_byte(sock, PATIENCE_MS);
+
+    if (r == 0)
+        r = peek_at(sock, 0, MSG_DONTWAIT);
+    return r < 0 ? r : r == SUCCESSION_PREPARED ? 0 : -EPROTO;
+}
+
+/* The next byte. It cannot be polled for: there is one that can be read. */
 static int hear_serving(int sock)
 {
-    int r;
+    int flags = fcntl(sock, F_GETFL), r;
 
-    do {
-        r = await_byte(sock, -1);
-        if (r == 0)
-            r = take_byte(sock, MSG_PEEK);
-    } while (r == SUCCESSION_PREPARED && (r = take_byte(sock, 0)) == SUCCESSION_PREPARED);
+    if (flags < 0 || fcntl(sock, F_SETFL, flags & ~O_NONBLOCK) < 0)
+        return -errno;
+    r = peek_at(sock, 1, 0);
     return r < 0 ? r : r == SUCCESSION_SERVING ? 0 : -EPROTO;
 }
 
-static int await(Daemon *daemon, ErrorText *error)
-{
-    int r = hear_serving(daemon->successor_fd);
-
-    return r < 0 ? fail(daemon, r, "the successor was to serve", error) : 0;
-}
-
-/* Once too often does no harm. */
+/* To say GO once too often does no harm. */
 int succession_await(Daemon *daemon, ErrorText *error)
 {
-    (void)say(daemon->successor_fd, SUCCESSION_GO);
-    return await(daemon, error);
+    int r = hear_prepared(daemon->successor_fd);
+
+    if (r < 0)
+        return fail(daemon, r, "the successor was to prepare itself", error);
+    r = say(daemon->successor_fd, SUCCESSION_GO);
+    if (r == 0 || r == -EPIPE) /* it may have said all, to a worker before this one */
+        r = hear_serving(daemon->successor_fd);
+    return r < 0 ? fail(daemon, r, "the successor was to serve", error) : 0;
 }
 
 static int hand_over(Daemon *daemon, int sock, ErrorText *error)
@@ -171,13 +185,14 @@ static int hand_over(Daemon *daemon, int sock, ErrorText *error)
     if (r < 0)
         return fail(daemon, r, "the descriptors were sent", error);
     r = write_down(daemon, sock);
-    if (r < 0)
-        return fail(daemon, r, "that was to be written down", error);
-    r = hear(sock, SUCCESSION_PREPARED, PATIENCE_MS);
-    if (r < 0)
-        return fail(daemon, r, "the successor was to prepare itself", error);
-    r = say(sock, SUCCESSION_GO);
-    return r < 0 ? fail(daemon, r, "the successor was to begin", error) : await(daemon, error);
+    return r < 0 ? fail(daemon, r, "that was to be written down", error)
+                 : succession_await(daemon, error);
+}
+
+void succession_begin(const Daemon *daemon)
+{
+    for (DaemonRegion *region = daemon->regions; region; region = region->next)
+        ivshmem_server_pass_begin(&region->server);
 }
 
 /* One message: the other has received all that was sent before, so there is room for it. */
@@ -190,6 +205,11 @@ static int pass(const Daemon *daemon, int sock, const FdList *list)
     share_lift_limit();
     r = parcel_send(sock, list->fds, list->n);
     share_limit(daemon);
+    if (r == -ETOOMANYREFS || r == -ENOBUFS) {
+        succession_begin(daemon); /* it is left for the rest, which can wait until there is room */
+        r = parcel_send(sock, NULL, 0);
+        return r < 0 ? r : 0;
+    }
     return r < 0 ? r : r == (int)list->n ? 0 : -ENOBUFS;
 }
 
@@ -214,12 +234,6 @@ static int pass_more(const Daemon *daemon, int sock)
     return pass(daemon, sock, &list);
 }
 
-void succession_begin(const Daemon *daemon)
-{
-    for (DaemonRegion *region = daemon->regions; region; region = region->next)
-        ivshmem_server_pass_begin(&region->server);
-}
-
 int succession_hand_over(Daemon *daemon, int sock, ErrorText *error)
 {
     int r = take_byte(sock, 0);
@@ -235,10 +249,10 @@ int succession_hand_over(Daemon *daemon, int sock, ErrorText *error)
         break;
     default:
         if (r == -EAGAIN || r == -EINTR)
-            return -EAGAIN;
+            return SUCCESSION_GOES_ON;
         return fail(daemon, r < 0 ? r : -EPROTO, "the successor was to be ready", error);
     }
-    return r < 0 ? fail(daemon, r, "descriptors were sent ahead", error) : -EAGAIN;
+    return r < 0 ? fail(daemon, r, "descriptors were sent ahead", error) : SUCCESSION_GOES_ON;
 }
 
 /* What a predecessor hands over is done, such as removing the pidfile that it names: anybody could

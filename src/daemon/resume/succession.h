@@ -42,6 +42,8 @@ typedef enum SuccessionByte {
     SUCCESSION_SERVING = 'S',
 } SuccessionByte;
 
+#define SUCCESSION_GOES_ON 1
+
 /** Whether this process can be taken over from. @return 0 or a negative errno with the reason */
 int succession_check(const Daemon *daemon, ErrorText *error);
 
@@ -52,9 +54,9 @@ void succession_begin(const Daemon *daemon);
  * The predecessor's part, when there is something to read after the command was answered.
  *
  * @param sock  the connection, borrowed
- * @return 0: the successor serves; -EAGAIN: this process serves on, and is to look again; another
- *         negative errno with the reason: this process goes on, and the connection is of no more
- * use
+ * @return 0: the successor serves; SUCCESSION_GOES_ON: this process serves on, and is to look
+ * again; a negative errno with the reason: this process goes on, and the connection is of no more
+ *         use
  */
 int succession_hand_over(Daemon *daemon, int sock, ErrorText *error);
 
