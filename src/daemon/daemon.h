@@ -36,7 +36,7 @@ typedef struct Daemon {
     int predecessor_fd;  /* to the process that this one takes over from (succession.h); -1: none */
     int successor_fd;    /* to the one that takes over from this one, which must only wait; -1 */
     bool is_restored;    /* what it serves comes from the service manager's store (store.h) */
-    bool is_refused;     /* whoever serves does not let this process go on */
+    bool is_refused;     /* whoever serves does not let this process go on: no worker tries again */
     bool is_alone;       /* whoever served before has been told that this process does */
     bool stores;         /* it goes there at the end */
     bool can_leave;      /* another process may ask for it, to take over */

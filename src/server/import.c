@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 typedef enum ImportStage {
@@ -22,8 +21,6 @@ struct IvshmemServerImport {
     ImportStage stage;
     State to, from; /* laid out alike */
     int from_fd;
-    dev_t device; /* with the inode, which memfd that is */
-    ino_t inode;
     int error; /* a negative errno, of the copying */
 };
 
@@ -132,22 +129,17 @@ void ivshmem_server_import_free(IvshmemServerImport *import)
 
 static int open_both(IvshmemServerImport *import, int to, int from, ErrorText *error)
 {
-    struct stat file;
     int r = state_open(&import->from, from, error);
 
     if (r < 0)
         return r;
-    r = fstat(from, &file) < 0
-            ? -errno
-            : state_new(&import->to, to, import->from.max_clients, import->from.max_vectors);
+    r = state_new(&import->to, to, import->from.max_clients, import->from.max_vectors);
     if (r < 0)
         return error_set(error, r, "no room for the state: %s", strerror(-r));
     /* What this process starts meanwhile has no use for them. */
     (void)madvise(import->to.base, import->to.size, MADV_DONTFORK);
     (void)madvise(import->from.base, import->from.size, MADV_DONTFORK);
     import->from_fd = from;
-    import->device = file.st_dev;
-    import->inode = file.st_ino;
     return 0;
 }
 
@@ -188,9 +180,7 @@ IvshmemServerImport *ivshmem_server_import_begin(int to, int from)
 
 bool ivshmem_server_import_is_of(const IvshmemServerImport *import, int from)
 {
-    struct stat file;
-
-    return fstat(from, &file) == 0 && file.st_dev == import->device && file.st_ino == import->inode;
+    return state_is_of(&import->from, from);
 }
 
 int ivshmem_server_import_end(IvshmemServerImport *import,

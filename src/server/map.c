@@ -3,16 +3,12 @@
 
 #include "server/core.h"
 #include "server/view.h"
-#include "util/cleanup.h"
 #include "util/pages.h"
 
 #include <stdlib.h>
-#include <sys/stat.h>
 
 struct IvshmemServerMap {
     State state;
-    dev_t device; /* with the inode, which memfd it is of */
-    ino_t inode;
     bool (*stop)(void); /* whether what is touched is enough; NULL: it never is */
 };
 
@@ -79,30 +75,24 @@ void ivshmem_server_map_again(IvshmemServerMap *map, bool (*stop)(void))
 IvshmemServerMap *ivshmem_server_map(int state_fd, bool (*stop)(void))
 {
     IvshmemServerMap *map = calloc(1, sizeof(*map));
-    struct stat file;
     ErrorText error;
 
-    if (!map || fstat(state_fd, &file) < 0 || state_open(&map->state, state_fd, &error) < 0) {
+    if (!map || state_open(&map->state, state_fd, &error) < 0) {
         free(map);
         return NULL;
     }
-    map->device = file.st_dev;
-    map->inode = file.st_ino;
     ivshmem_server_map_again(map, stop);
     return map;
 }
 
-/* The inode is not another's: it is in use as long as it is mapped. */
 bool ivshmem_server_map_is_of(const IvshmemServerMap *map, int state_fd)
 {
-    struct stat file;
-
-    return fstat(state_fd, &file) == 0 && file.st_dev == map->device && file.st_ino == map->inode;
+    return state_is_of(&map->state, state_fd);
 }
 
 bool map_take(IvshmemServerMap *map, int state_fd, State *state)
 {
-    bool is_right = map && ivshmem_server_map_is_of(map, state_fd) && state_is_sound(&map->state);
+    bool is_right = map && state_is_of(&map->state, state_fd) && state_is_sound(&map->state);
 
     if (is_right) {
         *state = map->state;

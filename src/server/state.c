@@ -156,7 +156,18 @@ int state_open(State *state, int fd, ErrorText *error)
         (r = check_size(&header, (uint64_t)file.st_size, error)) < 0)
         return r;
     r = map(state, fd, header.size, header.max_clients, header.max_vectors);
-    return r < 0 ? error_set(error, r, "cannot map the state: %s", strerror(-r)) : 0;
+    if (r < 0)
+        return error_set(error, r, "cannot map the state: %s", strerror(-r));
+    state->device = file.st_dev;
+    state->inode = file.st_ino;
+    return 0;
+}
+
+bool state_is_of(const State *state, int fd)
+{
+    struct stat file;
+
+    return fstat(fd, &file) == 0 && file.st_dev == state->device && file.st_ino == state->inode;
 }
 
 bool state_is_sound(const State *state)

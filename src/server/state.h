@@ -151,6 +151,8 @@ typedef struct State {
     size_t size;
     uint32_t max_clients, max_vectors; /* it is laid out for: in another process's state, what the
                                           header says can change */
+    dev_t device;                      /* with the inode, which memfd state_open() has mapped */
+    ino_t inode;
     StateHeader *header;
     uint64_t *slots;     /* set of slots in use, max_clients bits */
     uint64_t *connected; /* set of slots that have a connection */
@@ -179,6 +181,10 @@ int state_new(State *state, int fd, uint32_t max_clients, uint32_t max_vectors);
  * if it is damaged, or what mmap fails with; error->text says what it is
  */
 int state_open(State *state, int fd, ErrorText *error);
+
+/** Whether it is the state in this memfd that state_open() has mapped. The inode is not another's:
+ * it is in use as long as it is mapped. */
+bool state_is_of(const State *state, int fd);
 
 /** Whether the header of a mapped state still says what the mapping is laid out for, and no more
  * than there is room for: another process may have written to it. */

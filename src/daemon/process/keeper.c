@@ -27,7 +27,7 @@
 #define FIRST_WAIT (NS_PER_S / 100)
 #define MOST_WAIT  (NS_PER_S / 5)
 
-/* Between looks whether a process has come to the gate, or through it, or serves. */
+/* Between looks whether a process has come to the gate, or through it, or is ready. */
 #define LOOK_WAIT (NS_PER_S / 1000)
 
 /* For the first worker to come to the gate. */

@@ -101,8 +101,7 @@ bool keeper_has_told(void);
 bool keeper_is_wanted(void);
 
 /**
- * Keeps a worker at work until one ends by itself.
- * SIGTERM, SIGINT and SIGHUP are passed on to it.
+ * Keeps a worker at work until one ends by itself. SIGTERM, SIGINT and SIGHUP are passed on to it.
  *
  * @return the exit status of the last worker, or a negative errno: none could be started
  */

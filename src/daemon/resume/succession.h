@@ -60,8 +60,8 @@ void succession_begin(const Daemon *daemon);
  */
 int succession_hand_over(Daemon *daemon, int sock, ErrorText *error);
 
-/** The rest of the predecessor's part, from GO on, which need not have been said, in a worker that
- * finds it begun: daemon->successor_fd, which is closed if that fails. @return as
+/** The rest of the predecessor's part, from PREPARED on, which need not have been said, also in a
+ * worker that finds it begun: daemon->successor_fd, which is closed if that fails. @return as
  * succession_hand_over() */
 int succession_await(Daemon *daemon, ErrorText *error);
 
